@@ -1,0 +1,16 @@
+// Y[i] = A[i] + B[i] over SIZE elements.
+const SIZE = 4;
+const WORKGROUP = 64;
+
+@group(0) @binding(0) var<storage, read> A: array<f32>;
+@group(0) @binding(1) var<storage, read> B: array<f32>;
+@group(0) @binding(2) var<storage, read_write> Y: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i >= SIZE) {
+    return;
+  }
+  Y[i] = A[i] + B[i];
+}

@@ -1,0 +1,40 @@
+// Batch-norm statistics, phase one of two: the mean and the sum of squared deviations of every chunk of rows.
+//
+//   P[chunk, 0, c] = mean of X[r, c],  P[chunk, 1, c] = sum (X[r, c] - that mean)^2,  r in the chunk
+//
+// Deviations are taken from the chunk's first row, so a large mean costs no precision.
+// X is [ROWS, CHANNELS] (NHWC with N, H, W joined), P is [CHUNKS, 2, CHANNELS]. Vec is vec4f where CHANNELS is a
+// multiple of 4, else f32. The host guarantees that no chunk is empty.
+alias Vec = vec4f;
+const WIDTH = 4;
+const ROWS = 4;
+const CHANNELS = 4;
+const CHUNKS = 1;
+const ROWS_PER_CHUNK = 4;
+const WORKGROUP = 64;
+
+@group(0) @binding(0) var<storage, read> X: array<Vec>;
+@group(0) @binding(1) var<storage, read_write> P: array<Vec>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  const VECS = CHANNELS / WIDTH;
+  let c = id.x % VECS;
+  let chunk = id.x / VECS;
+  if (chunk >= CHUNKS) {
+    return;
+  }
+  let first = chunk * ROWS_PER_CHUNK;
+  let last = min(first + ROWS_PER_CHUNK, ROWS);
+  let pivot = X[first * VECS + c];
+  var sum = Vec();
+  var squares = Vec();
+  for (var r = first; r < last; r++) {
+    let d = X[r * VECS + c] - pivot;
+    sum += d;
+    squares = fma(d, d, squares);
+  }
+  let shift = sum / f32(last - first);
+  P[chunk * 2 * VECS + c] = pivot + shift;
+  P[(chunk * 2 + 1) * VECS + c] = max(squares - sum * shift, Vec());
+}

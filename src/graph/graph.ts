@@ -1,0 +1,105 @@
+import { ShapeError } from '../errors.js';
+import type { Dispatch } from '../kernels/dispatch.js';
+
+export type Shape = readonly number[];
+export type DType = 'f32' | 'u32';
+
+/** A value in a graph: what it is, not where it lies. All elements take four bytes. */
+export interface Tensor {
+  readonly graph: Graph;
+  readonly name: string;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** The node that makes it; none for inputs and views. */
+  readonly node?: Node;
+  /** For a view: the tensor it is a part of, and where it starts, in elements. */
+  readonly view?: { readonly base: Tensor; readonly offset: number };
+}
+
+/** One use of an op. */
+export interface Node<A = unknown> {
+  readonly op: Op<A>;
+  readonly attributes: A;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+}
+
+/** A gradient where there is one. */
+export type Gradient = Tensor | undefined;
+
+/** An entry of the op table: all that the graph knows about an operation. */
+export interface Op<A> {
+  readonly name: string;
+  /** The shape rule: shapes of the outputs (float32), from those of the inputs. Throws ShapeError where they do not fit. */
+  outputs(inputs: readonly Tensor[], attributes: A): readonly Shape[];
+  /** The kernels that compute it. `scratch` makes a tensor that lives as long as they run. */
+  lower(node: Node<A>, scratch: (shape: Shape) => Tensor): readonly Dispatch<Tensor>[];
+  /**
+   * Vector-Jacobian product: from the gradients of the outputs, those of the inputs for which `needed` is set, as new nodes.
+   * What it reads of the forward pass is what the op saves. An op without one cannot be differentiated.
+   */
+  vjp?(node: Node<A>, gradients: readonly Gradient[], needed: readonly boolean[]): readonly Gradient[];
+  /** The same node with `addend` added to its first output as it is stored; undefined where it adds something already. */
+  plus?(node: Node<A>, addend: Tensor): Tensor | undefined;
+  /** It changes one of its inputs, so it is kept though nobody reads its outputs. */
+  readonly effect?: true;
+}
+
+/** How many elements a shape has. */
+export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
+
+/** `64x32x32x16`, for messages. */
+export const showShape = (shape: Shape): string => (shape.length ? shape.join('x') : 'scalar');
+
+/**
+ * A fixed computation, declared once: inputs, and nodes in the order they were added (which is a topological order).
+ * Nothing runs until it is compiled (see `compile`).
+ */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly inputs: Tensor[] = [];
+
+  /** A tensor that is filled, or bound to a buffer, from outside. */
+  input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+    const tensor: Tensor = { graph: this, name, shape, dtype };
+    this.inputs.push(tensor);
+    return tensor;
+  }
+
+  /** A part of `base`, starting at element `offset` (a multiple of {@link VIEW_ALIGNMENT}). Reading or writing it is reading or writing `base`. */
+  view(base: Tensor, name: string, offset: number, shape: Shape): Tensor {
+    if (offset % VIEW_ALIGNMENT !== 0 || offset + sizeOf(shape) > sizeOf(base.shape)) {
+      throw new ShapeError(
+        `view ${name}: ${showShape(shape)} at element ${offset} does not lie, aligned to ${VIEW_ALIGNMENT}, in ${base.name} of ${showShape(base.shape)}`,
+      );
+    }
+    return { graph: this, name, shape, dtype: base.dtype, view: { base, offset } };
+  }
+
+  /** Add a use of an op. */
+  apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): readonly Tensor[] {
+    for (const input of inputs) {
+      if (input.graph !== this) throw new ShapeError(`${op.name}: ${input.name} belongs to another graph`);
+    }
+    const shapes = op.outputs(inputs, attributes);
+    const outputs: Tensor[] = [];
+    const node: Node<A> = { op, attributes, inputs, outputs };
+    for (const shape of shapes) {
+      outputs.push({ graph: this, name: `${op.name}#${this.nodes.length}`, shape, dtype: 'f32', node: node as Node });
+    }
+    this.nodes.push(node as Node);
+    return outputs;
+  }
+}
+
+/** Views start at multiples of this many elements: 256 bytes, the coarsest minStorageBufferOffsetAlignment there is. */
+export const VIEW_ALIGNMENT = 64;
+
+/** Refuse a tensor whose shape is not `expected` (-1: any size). */
+export function requireShape(op: string, what: string, tensor: Tensor, expected: Shape): void {
+  const fits = tensor.shape.length === expected.length && expected.every((n, i) => n === -1 || n === tensor.shape[i]);
+  if (!fits) {
+    const wanted = expected.map((n) => (n === -1 ? '*' : n)).join('x');
+    throw new ShapeError(`${op}: ${what} ${tensor.name} is ${showShape(tensor.shape)}, but ${wanted} is needed`);
+  }
+}

@@ -1,0 +1,80 @@
+import { ShapeError } from '../../errors.js';
+import * as kernels from '../../kernels/conv2d.js';
+import { sumLeading } from '../../kernels/reduce.js';
+import { type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
+
+type Conv2dShape = kernels.Conv2dShape;
+
+/** Inputs: x, w and, where there is one, the residual. */
+const conv2dOp: Op<Conv2dShape> = {
+  name: 'conv2d',
+  outputs([, , residual], shape) {
+    const { height, width } = kernels.conv2dOutput(shape);
+    const output = [shape.batch, height, width, shape.outChannels];
+    if (residual) requireShape('conv2d', 'residual', residual, output);
+    return [output];
+  },
+  lower: ({ inputs: [x, w, residual], outputs: [y], attributes }) => [
+    kernels.conv2dForward(attributes, { x: x!, w: w!, y: y!, residual }),
+  ],
+  vjp({ inputs: [x, w], attributes }, [gradient], needed) {
+    const { graph } = x!;
+    return [
+      needed[0] ? graph.apply(backwardDataOp, [gradient!, transposeFilter(w!)], attributes)[0] : undefined,
+      needed[1] ? graph.apply(backwardWeightsOp, [x!, gradient!], attributes)[0] : undefined,
+      gradient,
+    ];
+  },
+};
+
+/** Inputs: the output's gradient, the transposed filter and, where there is one, the residual. */
+const backwardDataOp: Op<Conv2dShape> = {
+  name: 'conv2d_backward_data',
+  outputs: (_, shape) => [[shape.batch, shape.inHeight, shape.inWidth, shape.inChannels]],
+  lower: ({ inputs: [gradient, w, residual], outputs: [y], attributes }) => [
+    kernels.conv2dBackwardData(attributes, { gradient: gradient!, w: w!, y: y!, residual }),
+  ],
+  plus: ({ inputs: [gradient, w, residual], attributes }, addend) =>
+    residual ? undefined : gradient!.graph.apply(backwardDataOp, [gradient!, w!, addend], attributes)[0],
+};
+
+const backwardWeightsOp: Op<Conv2dShape> = {
+  name: 'conv2d_backward_weights',
+  outputs: (_, { kernel, inChannels, outChannels }) => [[kernel, kernel, inChannels, outChannels]],
+  lower({ inputs: [x, gradient], outputs: [y], attributes }, scratch) {
+    const splits = kernels.conv2dSplits(attributes);
+    const partials = scratch([splits, ...y!.shape]);
+    return [
+      kernels.conv2dBackwardWeights(attributes, { x: x!, gradient: gradient!, partials }),
+      sumLeading({ count: splits, size: sizeOf(y!.shape) }, { x: partials, y: y! }),
+    ];
+  },
+};
+
+const transposeFilterOp: Op<undefined> = {
+  name: 'transpose_filter',
+  outputs: ([w]) => [[w!.shape[0]!, w!.shape[1]!, w!.shape[3]!, w!.shape[2]!]],
+  lower({ inputs: [x], outputs: [y] }) {
+    const [height, width, inChannels, outChannels] = x!.shape as [number, number, number, number];
+    return [kernels.transposeFilter({ taps: height * width, inChannels, outChannels }, { x: x!, y: y! })];
+  },
+};
+
+const transposeFilter = (w: Tensor): Tensor => w.graph.apply(transposeFilterOp, [w], undefined)[0]!;
+
+/**
+ * Convolution with zero padding (kernel - 1) / 2, so that the output has ceil(size / stride) pixels a side.
+ * @param x [batch, height, width, inChannels]
+ * @param w [kernel, kernel, inChannels, outChannels], kernel odd
+ * @param options.residual of the output's shape, added to it
+ * @throws ShapeError where the shapes do not fit
+ */
+export function conv2d(x: Tensor, w: Tensor, options: { stride: number; residual?: Tensor | undefined }): Tensor {
+  requireShape('conv2d', 'input', x, [-1, -1, -1, -1]);
+  const [batch, inHeight, inWidth, inChannels] = x.shape as [number, number, number, number];
+  requireShape('conv2d', 'filter', w, [-1, w.shape[0]!, inChannels, -1]);
+  const [kernel, , , outChannels] = w.shape as [number, number, number, number];
+  if (kernel % 2 === 0) throw new ShapeError(`conv2d: filter ${w.name} of ${showShape(w.shape)} has an even size`);
+  const shape = { batch, inHeight, inWidth, inChannels, outChannels, kernel, stride: options.stride };
+  return x.graph.apply(conv2dOp, options.residual ? [x, w, options.residual] : [x, w], shape)[0]!;
+}

@@ -1,0 +1,62 @@
+import { SHADERS } from './shaders.js';
+
+export type ShaderName = keyof typeof SHADERS;
+
+/** A value for one of a shader's `const`s: a number, a boolean, or three numbers for a `vec3f`. */
+export type Constant = number | boolean | readonly [number, number, number];
+
+/**
+ * One kernel, specialised for its shapes and ready to be recorded: which shader, the values of its constants, what is bound
+ * (in order of `@binding`) and how many workgroups run. `B` is whatever stands for a buffer where the kernel is used: a
+ * graph's tensor, or a GPU buffer.
+ */
+export interface Dispatch<B> {
+  readonly shader: ShaderName;
+  readonly constants: Readonly<Record<string, Constant>>;
+  readonly bindings: readonly B[];
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** How many elements a kernel reads at once along channels: 4 where the count allows it, else 1. */
+export function vectorWidth(channels: number): 1 | 4 {
+  return channels % 4 === 0 ? 4 : 1;
+}
+
+/** The invocations in a workgroup of kernels that have no reason to choose otherwise. */
+export const WORKGROUP = 64;
+
+const MAX_WORKGROUPS = 65535;
+
+/** Workgroups for `count` independent invocations, folded into two dimensions past the limit of one. */
+export function grid(count: number, workgroup: number = WORKGROUP): [number, number, number] {
+  const groups = Math.ceil(count / workgroup);
+  if (groups <= MAX_WORKGROUPS) return [groups, 1, 1];
+  const rows = Math.ceil(groups / MAX_WORKGROUPS);
+  return [Math.ceil(groups / rows), rows, 1];
+}
+
+/** The largest of `candidates` (descending) that divides `n`. */
+export function largestDivisor(n: number, candidates: readonly number[]): number {
+  return candidates.find((candidate) => n % candidate === 0) ?? 1;
+}
+
+/** Which `const` holds the width of a vector type, by the type's name in the shaders. */
+const VECTOR_TYPES = { Vec: 'WIDTH', InVec: 'IN_WIDTH', OutVec: 'OUT_WIDTH' } as const;
+
+/**
+ * A shader's source with its `const` lines set, vector types narrowed to scalars where their width is 1. Text substitution
+ * and not `override`s, because register tiles are arrays, whose sizes must be constants.
+ */
+export function specialise(shader: ShaderName, constants: Readonly<Record<string, Constant>>): string {
+  let code: string = SHADERS[shader];
+  for (const [name, value] of Object.entries(constants)) {
+    const line = new RegExp(`^const ${name} = [^;]+;`, 'm');
+    if (!line.test(code)) throw new Error(`shader ${shader} has no constant ${name}`);
+    const literal = typeof value === 'object' ? `vec3f(${value.join(', ')})` : String(value);
+    code = code.replace(line, `const ${name} = ${literal};`);
+  }
+  for (const [type, width] of Object.entries(VECTOR_TYPES)) {
+    if (constants[width] === 1) code = code.replace(`alias ${type} = vec4f;`, `alias ${type} = f32;`);
+  }
+  return constants['WIDTH'] === 1 ? code.replaceAll('.xyzw', '.x') : code;
+}

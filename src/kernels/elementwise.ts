@@ -1,0 +1,37 @@
+import { type Dispatch, grid, WORKGROUP } from './dispatch.js';
+
+/** y = a + b, `size` elements each. */
+export function add<B>(size: number, { a, b, y }: { a: B; b: B; y: B }): Dispatch<B> {
+  return { shader: 'add', constants: { SIZE: size, WORKGROUP }, bindings: [a, b, y], workgroups: grid(size) };
+}
+
+/** y = max(x, 0), `size` elements. */
+export function relu<B>(size: number, { x, y }: { x: B; y: B }): Dispatch<B> {
+  return { shader: 'relu', constants: { SIZE: size, WORKGROUP }, bindings: [x, y], workgroups: grid(size) };
+}
+
+/** y = gradient where x > 0, else 0; x is ReLU's input. */
+export function reluBackward<B>(size: number, { x, gradient, y }: { x: B; gradient: B; y: B }): Dispatch<B> {
+  return {
+    shader: 'relu_backward',
+    constants: { SIZE: size, WORKGROUP },
+    bindings: [x, gradient, y],
+    workgroups: grid(size),
+  };
+}
+
+/**
+ * Inverted dropout of probability `rate`, and its own backward: the mask depends on `step` ([number, seed], u32), `stream`
+ * and the element's index alone.
+ */
+export function dropout<B>(
+  { size, rate, stream }: { size: number; rate: number; stream: number },
+  { x, step, y }: { x: B; step: B; y: B },
+): Dispatch<B> {
+  return {
+    shader: 'dropout',
+    constants: { SIZE: size, DROPOUT: rate, STREAM: stream, WORKGROUP },
+    bindings: [x, step, y],
+    workgroups: grid(size),
+  };
+}

@@ -1,0 +1,63 @@
+import { type Dispatch, WORKGROUP } from './dispatch.js';
+
+/** The rows of a mixed batch: the first `inCount` are in-distribution and labelled, `outCount` outliers follow. */
+export interface MixedBatch {
+  readonly inCount: number;
+  readonly outCount: number;
+}
+
+/**
+ * What is added to the cross-entropy of the in-distribution rows, times `lambda`:
+ * `energy`, the two squared hinges mean(relu(E_in - mIn)²) + mean(relu(mOut - E_out)²) (Liu et al. 2020, eq. 8 and 9), or
+ * `oe`, cross-entropy to the uniform distribution on outliers (Hendrycks et al. 2019). Energies are in nats.
+ */
+export type Regulariser =
+  | { readonly kind: 'energy'; readonly mIn: number; readonly mOut: number; readonly lambda: number }
+  | { readonly kind: 'oe'; readonly lambda: number };
+
+/**
+ * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy.
+ * `logits` and `gradient` (of the mean loss) are [inCount + outCount, classes], `labels` [inCount] (u32, below classes),
+ * `rows` [inCount + outCount, 4]: cross-entropy, regulariser, energy, 1 where the prediction is right.
+ */
+export function energyLoss<B>(
+  { inCount, outCount, classes }: MixedBatch & { classes: number },
+  regulariser: Regulariser,
+  { logits, labels, gradient, rows }: { logits: B; labels: B; gradient: B; rows: B },
+): Dispatch<B> {
+  const energy = regulariser.kind === 'energy';
+  return {
+    shader: 'energy_loss',
+    constants: {
+      IN_COUNT: inCount,
+      OUT_COUNT: outCount,
+      CLASSES: classes,
+      ENERGY: energy,
+      ...(energy ? { M_IN: regulariser.mIn, M_OUT: regulariser.mOut } : {}),
+      LAMBDA: regulariser.lambda,
+      WORKGROUP,
+    },
+    bindings: [logits, labels, gradient, rows],
+    workgroups: [Math.ceil((inCount + outCount) / WORKGROUP), 1, 1],
+  };
+}
+
+/** Figures a step leaves in the log, in this order, one row of 8 floats a step (the last two are unused). */
+export const LOG_FIELDS = ['loss', 'cross_entropy', 'regulariser', 'energy_in', 'energy_out', 'accuracy'] as const;
+export const LOG_WIDTH = 8;
+
+/**
+ * Means of {@link energyLoss}'s `rows` over the batch, into row (step - 1) mod `capacity` of `log` [capacity, LOG_WIDTH];
+ * `halted` (u32) takes the number of the first step whose loss was NaN or infinite. `step` is [number, seed] (u32).
+ */
+export function lossStatistics<B>(
+  { inCount, outCount, lambda, capacity }: MixedBatch & { lambda: number; capacity: number },
+  { rows, step, log, halted }: { rows: B; step: B; log: B; halted: B },
+): Dispatch<B> {
+  return {
+    shader: 'loss_statistics',
+    constants: { IN_COUNT: inCount, OUT_COUNT: outCount, LAMBDA: lambda, CAPACITY: capacity, WORKGROUP },
+    bindings: [rows, step, log, halted],
+    workgroups: [1, 1, 1],
+  };
+}

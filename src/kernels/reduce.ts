@@ -1,0 +1,45 @@
+import { type Dispatch, grid, WORKGROUP } from './dispatch.js';
+
+/** y[i] = sum over s of x[s, i], in order: `x` is [count, size]. */
+export function sumLeading<B>({ count, size }: { count: number; size: number }, { x, y }: { x: B; y: B }): Dispatch<B> {
+  return {
+    shader: 'sum_leading',
+    constants: { COUNT: count, SIZE: size, WORKGROUP },
+    bindings: [x, y],
+    workgroups: [Math.ceil(size / WORKGROUP), 1, 1],
+  };
+}
+
+/** [batch, positions, channels], height and width joined. */
+export interface PoolShape {
+  readonly batch: number;
+  readonly positions: number;
+  readonly channels: number;
+}
+
+const poolConstants = ({ batch, positions, channels }: PoolShape) => ({
+  BATCH: batch,
+  POSITIONS: positions,
+  CHANNELS: channels,
+  WORKGROUP,
+});
+
+/** Mean over positions: `x` [batch, positions, channels] to `y` [batch, channels]. */
+export function globalAveragePool<B>(shape: PoolShape, { x, y }: { x: B; y: B }): Dispatch<B> {
+  return {
+    shader: 'global_average_pool',
+    constants: poolConstants(shape),
+    bindings: [x, y],
+    workgroups: [Math.ceil((shape.batch * shape.channels) / WORKGROUP), 1, 1],
+  };
+}
+
+/** Gradient of {@link globalAveragePool}: `gradient` [batch, channels] to `y` [batch, positions, channels]. */
+export function globalAveragePoolBackward<B>(shape: PoolShape, { gradient, y }: { gradient: B; y: B }): Dispatch<B> {
+  return {
+    shader: 'global_average_pool_backward',
+    constants: poolConstants(shape),
+    bindings: [gradient, y],
+    workgroups: grid(shape.batch * shape.positions * shape.channels),
+  };
+}

@@ -1,0 +1,27 @@
+import { type Dispatch, grid, WORKGROUP } from './dispatch.js';
+
+/** Note in `halted` (u32) the number of the first step in which any of `size` gradients was NaN or infinite. */
+export function checkFinite<B>(size: number, { x, step, halted }: { x: B; step: B; halted: B }): Dispatch<B> {
+  return {
+    shader: 'check_finite',
+    constants: { SIZE: size, WORKGROUP },
+    bindings: [x, step, halted],
+    workgroups: grid(size),
+  };
+}
+
+/**
+ * SGD with Nesterov momentum and weight decay as PyTorch defines them, over all `size` parameters at once. The learning
+ * rate is step[2]; `velocity` is the momentum buffer. Changes nothing once halted.
+ */
+export function sgd<B>(
+  { size, momentum, weightDecay }: { size: number; momentum: number; weightDecay: number },
+  { gradient, step, halted, w, velocity }: { gradient: B; step: B; halted: B; w: B; velocity: B },
+): Dispatch<B> {
+  return {
+    shader: 'sgd',
+    constants: { SIZE: size, MOMENTUM: momentum, WEIGHT_DECAY: weightDecay, WORKGROUP },
+    bindings: [gradient, step, halted, w, velocity],
+    workgroups: grid(size),
+  };
+}

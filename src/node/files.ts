@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto';
+import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ImageSet, imageSetFromCifar, imageSetFromNpz } from '../data/image-set.js';
+import { DataError } from '../errors.js';
+import { cifarFileNames, type Split } from '../formats/cifar.js';
+import { readStateDict as parseStateDict, type StateDict } from '../formats/state-dict.js';
+
+/** @throws {DataError} if the file is missing, a folder, unreadable, or larger than Node reads at once (2 GiB). */
+export async function readFileBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Writes a file whole or not at all: beside its place first, flushed to the disk, then renamed.
+ * @throws {DataError} if it cannot be written; what was there before is then untouched.
+ */
+export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = temporaryFor(path);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Finds out, before long work, whether {@link writeFileAtomic} could write `path`: by making and removing a file beside it,
+ * since permissions alone do not tell (read-only and virtual file systems, quotas).
+ * @throws {DataError} if not.
+ */
+export async function checkWritable(path: string): Promise<void> {
+  const existing = await stat(path).catch(() => undefined);
+  if (existing && !existing.isFile()) {
+    const kind = existing.isDirectory() ? 'a folder' : 'not a regular file';
+    throw new DataError(`cannot write ${path}: it is ${kind}; give the name of a file`);
+  }
+  const temporary = temporaryFor(path);
+  try {
+    const file = await open(temporary, 'wx');
+    await file.close();
+    await rm(temporary);
+  } catch (error) {
+    throw new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/**
+ * An image set from a .npz file (`images`, and `labels` where there are any), or from the binary version of CIFAR-10 or
+ * CIFAR-100, as a folder of .bin files or as a .tar.gz; `split` is of CIFAR alone.
+ * @throws {DataError} if it cannot be read, or is not such a set.
+ */
+export async function readImageSet(path: string, { split = 'train' }: { split?: Split } = {}): Promise<ImageSet> {
+  const info = await stat(path).catch(() => undefined);
+  if (info?.isDirectory()) return imageSetFromCifar(await readCifarFolder(path), split, path);
+  const bytes = await readFileBytes(path);
+  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return imageSetFromNpz(bytes, path);
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return imageSetFromCifar(bytes, split, path);
+  throw new DataError(
+    `${path} is not an image set; give a .npz file, or CIFAR's binary version as a folder or .tar.gz`,
+  );
+}
+
+/** A weight file, by its content: safetensors or PyTorch. @throws {DataError} if it cannot be read, or is neither. */
+export async function readStateDict(path: string): Promise<StateDict> {
+  return parseStateDict(await readFileBytes(path), path);
+}
+
+async function readCifarFolder(path: string): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  const names = await readdir(path).catch((error) => {
+    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
+  });
+  for (const name of names) {
+    if (cifarFileNames.includes(name)) files.set(name, await readFileBytes(join(path, name)));
+  }
+  return files;
+}
+
+/** In the same folder, since a rename cannot cross file systems. */
+function temporaryFor(path: string): string {
+  return `${path}.${randomUUID()}.tmp`;
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder; check the path',
+  ENOTDIR: 'a part of its path is a file, not a folder; check the path',
+  EISDIR: 'it is a folder; give the name of a file',
+  EACCES: 'permission denied; change its permissions or choose another place',
+  EPERM: 'not permitted; change its permissions or choose another place',
+  EROFS: 'the file system is read-only; choose another place',
+  ENOSPC: 'the disk is full; free some space or choose another place',
+  ENAMETOOLONG: 'the name is too long; choose a shorter one',
+  ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB; split it',
+};
+
+function reason(error: unknown): string {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return reasons[code] ?? message;
+}
