@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
   let c = i % VECS;
-  let scale = GAMMA[c] * inverseSqrt(VARIANCE[c] + EPSILON);
+  let scale = GAMMA[c] / sqrt(VARIANCE[c] + EPSILON);
   var y = fma(X[i] - MEAN[c], scale, BETA[c]);
   if (RELU) {
     y = max(y, Vec());

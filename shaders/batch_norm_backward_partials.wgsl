@@ -39,7 +39,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   let first = chunk * ROWS_PER_CHUNK;
   let mean = MEAN[c];
-  let deviation = inverseSqrt(VARIANCE[c] + EPSILON);
+  let deviation = 1.0 / sqrt(VARIANCE[c] + EPSILON);
   let scale = GAMMA[c] * deviation;
   let beta = BETA[c];
   var sum = Vec();

@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     sum += P[chunk * 2 * CHANNELS + c];
     product += P[(chunk * 2 + 1) * CHANNELS + c];
   }
-  let deviation = inverseSqrt(VARIANCE[c] + EPSILON);
+  let deviation = 1.0 / sqrt(VARIANCE[c] + EPSILON);
   BETA_GRADIENT[c] = sum;
   GAMMA_GRADIENT[c] = product;
   C[c] = MEAN[c];

@@ -12,7 +12,7 @@
 // output pixels; each class has its own taps, so no multiplication by zero is made.
 //
 // Layouts: X, Y, R are NHWC, W is [ky, kx, ci, co]. InVec is vec4f where IN_C is a multiple of 4, else f32; OutVec
-// likewise for OUT_C. The host guarantees COLUMNS divides OUT_C / width(OutVec), and binds X as R where not RESIDUAL.
+// likewise for OUT_C. The host guarantees COLUMNS divides OUT_C / width(OutVec), and binds W as R where not RESIDUAL.
 alias InVec = vec4f;
 alias OutVec = vec4f;
 const IN_WIDTH = 4;   // channels in an InVec
@@ -92,6 +92,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       let tap = (rows.first + ty * rows.step) * KERNEL + columns.first + tx * columns.step;
       var w = tap * IN_C * OUT_VECS + column;
+      // A sum for each tap, then a sum of taps: shorter chains of additions lose fewer bits.
+      var part = array<OutVec, PIXELS * COLUMNS>();
       for (var c = 0; c < IN_VECS; c++) {
         var x: array<vec4f, PIXELS>;
         for (var p = 0; p < PIXELS; p++) {
@@ -101,11 +103,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           for (var j = 0; j < COLUMNS; j++) {
             let weight = W[w + k * OUT_VECS + j];
             for (var p = 0; p < PIXELS; p++) {
-              sum[p * COLUMNS + j] = fma(OutVec(x[p][k]), weight, sum[p * COLUMNS + j]);
+              part[p * COLUMNS + j] = fma(OutVec(x[p][k]), weight, part[p * COLUMNS + j]);
             }
           }
         }
         w += IN_WIDTH * OUT_VECS;
+      }
+      for (var i = 0; i < PIXELS * COLUMNS; i++) {
+        sum[i] += part[i];
       }
     }
   }

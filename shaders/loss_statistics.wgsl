@@ -3,8 +3,9 @@
 //   LOG[slot] = [loss, cross-entropy, LAMBDA * regulariser, energy_in, energy_out, accuracy, 0, 0]
 //
 // S is [IN_COUNT + OUT_COUNT] of vec4f; STEP is [number, seed] (u32). HALTED is one word, the first step whose loss
-// was not finite (all ones while there is none): the optimiser changes nothing from then on. Not-finite is found in
-// the bits, since implementations may assume it away. One workgroup; a tree of fixed shape, so the same bits each time.
+// or energies were not finite (all ones while there is none): the optimiser changes nothing from then on. The energies
+// count because a hinge, a maximum, may turn NaN into 0. Not-finite is found in the bits, since implementations may
+// assume it away. One workgroup; a tree of fixed shape, so the same bits each time.
 const IN_COUNT = 1;
 const OUT_COUNT = 1;
 const LAMBDA = 0.1;
@@ -50,7 +51,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     LOG[slot + 3] = meanIn.z;
     LOG[slot + 4] = meanOut.z;
     LOG[slot + 5] = meanIn.w;
-    if ((bitcast<u32>(loss) & 0x7f800000u) == 0x7f800000u) {
+    let exponents = bitcast<vec3u>(vec3f(loss, meanIn.z, meanOut.z)) & vec3u(0x7f800000u);
+    if (any(exponents == vec3u(0x7f800000u))) {
       atomicMin(&HALTED[0], STEP[0]);
     }
   }

@@ -1,18 +1,35 @@
-import { Engine } from './gpu/engine.js';
 import { DeviceError } from './errors.js';
+import { Engine } from './gpu/engine.js';
+import { NoAdapterError, SOFTWARE_DRIVER_HINT } from './node/vulkan.js';
 
 export * from './index.js';
+export { type SwiftShaderEnvironment, swiftshaderEnvironment } from './node/swiftshader.js';
+export { NoAdapterError } from './node/vulkan.js';
 
 /**
  * An engine in Node, on Dawn (the optional peer dependency `webgpu`).
- * @throws DeviceError where `webgpu` is not installed or no Vulkan driver is found.
+ * @throws {DeviceError} where `webgpu` is not installed.
+ * @throws {NoAdapterError} where there is neither a GPU with a driver nor a software driver. On Linux a process started
+ * with {@link swiftshaderEnvironment} has one; `energate doctor` finds out what is missing.
  */
 export async function openEngine(): Promise<Engine> {
-  let dawn: typeof import('webgpu');
+  const gpu = await openDawn();
+  // Asked for here as well (the second time costs nothing), for an error that knows what to install.
+  if (await gpu.requestAdapter()) return Engine.open(gpu);
+  throw new NoAdapterError(
+    process.platform === 'linux'
+      ? `Dawn found no Vulkan driver that it accepts: install the GPU's; without a GPU, ${SOFTWARE_DRIVER_HINT}, and start ` +
+          'the process with what swiftshaderEnvironment() of energate/node gives; "energate doctor" tells more'
+      : "Dawn found no adapter: install the GPU's driver",
+  );
+}
+
+async function openDawn(): Promise<GPU> {
   try {
-    dawn = await import('webgpu');
+    const { create } = await import('webgpu');
+    return create([]);
   } catch (error) {
-    throw new DeviceError(`the package webgpu cannot be loaded (${(error as Error).message.split('\n')[0]}): npm install webgpu`);
+    const reason = (error as Error).message.split('\n')[0];
+    throw new DeviceError(`the package webgpu cannot be loaded (${reason}): npm install webgpu`, { cause: error });
   }
-  return Engine.open(dawn.create([]));
 }

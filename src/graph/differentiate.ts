@@ -30,7 +30,9 @@ export function gradients(of: Tensor, gradient: Tensor, wrt: readonly Tensor[]):
       const addend = outgoing[i];
       if (!needed[i] || !addend) return;
       const sum = found.get(input);
-      found.set(input, sum ? accumulate(addend, sum) : addend);
+      // A gradient that is passed on as it came has other readers; one made here has none yet, so it may be made anew.
+      const fresh = !incoming.includes(addend);
+      found.set(input, !sum ? addend : fresh ? accumulate(addend, sum) : add(addend, sum));
     });
   }
 
@@ -41,7 +43,7 @@ export function gradients(of: Tensor, gradient: Tensor, wrt: readonly Tensor[]):
   });
 }
 
-/** `fresh + sum`, folded into the kernel that makes `fresh` where it can add as it stores: nobody else has read it yet. */
+/** `fresh + sum`, folded into the kernel that makes `fresh` where it can add as it stores. Nobody else may read `fresh`. */
 function accumulate(fresh: Tensor, sum: Tensor): Tensor {
   return fresh.node?.op.plus?.(fresh.node, sum) ?? add(fresh, sum);
 }

@@ -57,7 +57,7 @@ export function conv2dForward<B>(
       COLUMNS: columns,
       WORKGROUP,
     },
-    bindings: [x, w, residual ?? x, y],
+    bindings: [x, w, residual ?? w, y],
     workgroups: [
       Math.ceil((shape.batch * height * width) / (PIXELS * WORKGROUP)),
       shape.outChannels / outWidth / columns,
@@ -101,7 +101,7 @@ export function conv2dBackwardData<B>(
       COLUMNS: columns,
       WORKGROUP,
     },
-    bindings: [gradient, w, residual ?? gradient, y],
+    bindings: [gradient, w, residual ?? w, y],
     workgroups: [
       Math.ceil((shape.batch * height * width) / (PIXELS * WORKGROUP)),
       shape.inChannels / outWidth / columns,

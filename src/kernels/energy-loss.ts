@@ -16,25 +16,25 @@ export type Regulariser =
   | { readonly kind: 'oe'; readonly lambda: number };
 
 /**
- * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy.
+ * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy (that
+ * alone without a regulariser).
  * `logits` and `gradient` (of the mean loss) are [inCount + outCount, classes], `labels` [inCount] (u32, below classes),
  * `rows` [inCount + outCount, 4]: cross-entropy, regulariser, energy, 1 where the prediction is right.
  */
 export function energyLoss<B>(
   { inCount, outCount, classes }: MixedBatch & { classes: number },
-  regulariser: Regulariser,
+  regulariser: Regulariser | undefined,
   { logits, labels, gradient, rows }: { logits: B; labels: B; gradient: B; rows: B },
 ): Dispatch<B> {
-  const energy = regulariser.kind === 'energy';
   return {
     shader: 'energy_loss',
     constants: {
       IN_COUNT: inCount,
       OUT_COUNT: outCount,
       CLASSES: classes,
-      ENERGY: energy,
-      ...(energy ? { M_IN: regulariser.mIn, M_OUT: regulariser.mOut } : {}),
-      LAMBDA: regulariser.lambda,
+      ENERGY: regulariser?.kind === 'energy',
+      ...(regulariser?.kind === 'energy' ? { M_IN: regulariser.mIn, M_OUT: regulariser.mOut } : {}),
+      LAMBDA: regulariser?.lambda ?? 0,
       WORKGROUP,
     },
     bindings: [logits, labels, gradient, rows],

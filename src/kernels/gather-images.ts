@@ -1,4 +1,4 @@
-import { type Dispatch, grid, WORKGROUP } from './dispatch.js';
+import { type Constant, type Dispatch, grid, WORKGROUP } from './dispatch.js';
 
 /** A batch of `rows` images, written from row `first` of the output, taken from one buffer of a data set. */
 export interface GatherShape {
@@ -42,11 +42,23 @@ export function gatherImages<B>(
       AUGMENT: augment,
       PAD: CROP_PADDING,
       STREAM: stream,
-      SCALE: [1 / (255 * std[0]), 1 / (255 * std[1]), 1 / (255 * std[2])],
-      SHIFT: [-mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]],
+      ...split(
+        'MEAN',
+        mean.map((value) => 255 * value),
+      ),
+      ...split(
+        'SCALE',
+        std.map((value) => 1 / (255 * value)),
+      ),
       WORKGROUP,
     },
     bindings: [data, indices, step, y],
     workgroups: grid(shape.rows * shape.height * shape.width),
   };
+}
+
+/** Three numbers as two constants: their float32 values, and what these leave off. */
+function split(name: string, values: readonly number[]): Record<string, Constant> {
+  const triple = (f: (value: number) => number) => values.map(f) as [number, number, number];
+  return { [name]: triple(Math.fround), [`${name}_LOW`]: triple((value) => value - Math.fround(value)) };
 }

@@ -222,16 +222,16 @@ describe('synthetic outliers and OOD families', () => {
 describe('the bytes', () => {
   // Pinned: weights/ holds a network trained on them, and a machine that gives others is not bit-exact.
   const pinned: Readonly<Record<string, string>> = {
-    train: '',
-    validation: '',
-    test: '',
-    outliers: '',
-    glyphs: '',
-    textures: '',
-    noise: '',
-    scenes: '',
-    cells: '',
-    novel_shapes: '',
+    train: '16baa0e9651689d09285930ecaa47cbfff1c585719faf167d15160f627205489',
+    validation: 'cfce77985c9142bae58e5aa2caab7f7a633775a5f956c48d8c26a838996f7dcf',
+    test: 'b79feba1e7d30d5ec12fc87426dad8ef785411b1f0afab62a26bdf6223343acb',
+    outliers: 'c5fc5ff343ee10923655a0c12b1b3e3d809388996ce6cbe9d0ca1ec86267162e',
+    glyphs: '5b6b9105a48e3521d096411c4a23052e62d8c25fb6a1e2f26636781cd9be2a1f',
+    textures: 'a02db80f29700efd66f1d67d089396b5f48e40d5d4e28b152311a9af23905ddb',
+    noise: 'e84cdb47be5fdc690e6a76dd00b08826a4a15cde02196aea72aa33d62c5ecac1',
+    scenes: 'c1ea3e36abd2868620ce620e42b071a0a249a6fd252d32d1897a113174f9d519',
+    cells: 'b72324ea681c842560316130aa64449043a72826d6fb0e359ade1edd16ef772c',
+    novel_shapes: '6a61e5b3b19734dfdc135f9cdd1bf82bf4e91b7ce5dd61b3ee27d1a08103cefe',
   };
   const options = { seed: 1, count: 100 };
   const generate = (name: string) => {

@@ -163,17 +163,20 @@ const cells: Painter = (random) => {
   const shades = [0, 1].map(() => Float64Array.from(sites, () => random.uniform()));
 
   const nearest = (x: number, y: number): { site: number; toBorder: number } => {
-    let [first, second, site] = [Number.MAX_VALUE, Number.MAX_VALUE, 0];
+    let first = Number.MAX_VALUE;
+    let second = Number.MAX_VALUE;
+    let site = 0;
     for (let i = 0; i < count; i++) {
-      const [dx, dy] = [x - sites[i][0], y - sites[i][1]];
-      const distance = Math.sqrt(dx * dx + dy * dy);
+      const dx = x - sites[i][0];
+      const dy = y - sites[i][1];
+      const distance = dx * dx + dy * dy;
       if (distance < first) {
         second = first;
         first = distance;
         site = i;
       } else if (distance < second) second = distance;
     }
-    return { site, toBorder: (second - first) / 2 };
+    return { site, toBorder: (Math.sqrt(second) - Math.sqrt(first)) / 2 };
   };
   const shade =
     (of: Float64Array): Field =>

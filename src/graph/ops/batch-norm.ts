@@ -1,3 +1,4 @@
+import { ShapeError } from '../../errors.js';
 import * as kernels from '../../kernels/batch-norm.js';
 import { type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
 
@@ -48,6 +49,11 @@ const batchNormOp: Op<Fold> = {
     const { graph } = x!;
     // The statistics depend on x where they were taken of it; that path is part of the same kernels.
     const batchStatistics = mean!.node?.op === statisticsOp && mean!.node.inputs[0] === x;
+    if (!batchStatistics && (needed[1] || needed[2])) {
+      throw new ShapeError(
+        `batch_norm: cannot differentiate through statistics of another tensor than its input ${x!.name}`,
+      );
+    }
     const [dGamma, dBeta, coefficients] = graph.apply(
       backwardSumsOp,
       [x!, mean!, variance!, gamma!, beta!, gradient!, ...step],

@@ -43,7 +43,10 @@ interface DropoutAttributes {
 
 const dropoutOp: Op<DropoutAttributes> = {
   name: 'dropout',
-  outputs: ([x]) => [x!.shape],
+  outputs([x, step]) {
+    requireShape('dropout', 'step', step!, [4]);
+    return [x!.shape];
+  },
   lower: ({ inputs: [x, step], outputs: [y], attributes }) => [
     kernels.dropout({ size: sizeOf(y!.shape), ...attributes }, { x: x!, step: step!, y: y! }),
   ],

@@ -7,7 +7,7 @@ export { LOG_FIELDS, LOG_WIDTH } from '../../kernels/energy-loss.js';
 
 interface LossAttributes {
   readonly batch: kernels.MixedBatch;
-  readonly regulariser: kernels.Regulariser;
+  readonly regulariser: kernels.Regulariser | undefined;
 }
 
 const energyLossOp: Op<LossAttributes> = {
@@ -40,9 +40,9 @@ export function energyLoss(
   logits: Tensor,
   labels: Tensor,
   batch: kernels.MixedBatch,
-  regulariser: kernels.Regulariser,
+  regulariser?: kernels.Regulariser,
 ): { gradient: Tensor; rows: Tensor } {
-  if (regulariser.kind === 'energy' && !(regulariser.mIn < regulariser.mOut)) {
+  if (regulariser?.kind === 'energy' && !(regulariser.mIn < regulariser.mOut)) {
     throw new UsageError(
       `m_in = ${regulariser.mIn} must be below m_out = ${regulariser.mOut}: energy is to be low in-distribution and high outside`,
     );
@@ -57,7 +57,13 @@ export function energyLoss(
 const lossStatisticsOp: Op<kernels.MixedBatch & { lambda: number }> = {
   name: 'loss_statistics',
   effect: true,
-  outputs: () => [],
+  outputs([rows, step, log, halted], { inCount, outCount }) {
+    requireShape('loss_statistics', 'rows', rows!, [inCount + outCount, 4]);
+    requireShape('loss_statistics', 'step', step!, [4]);
+    requireShape('loss_statistics', 'log', log!, [-1, kernels.LOG_WIDTH]);
+    requireShape('loss_statistics', 'halted', halted!, [1]);
+    return [];
+  },
   lower: ({ inputs: [rows, step, log, halted], attributes }) => [
     kernels.lossStatistics(
       { ...attributes, capacity: log!.shape[0]! },

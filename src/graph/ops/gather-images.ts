@@ -1,5 +1,5 @@
 import * as kernels from '../../kernels/gather-images.js';
-import type { Op, Tensor } from '../graph.js';
+import { type Op, requireShape, type Tensor } from '../graph.js';
 
 export type { Normalization } from '../../kernels/gather-images.js';
 
@@ -27,9 +27,16 @@ interface GatherAttributes {
 
 const gatherOp: Op<GatherAttributes> = {
   name: 'gather_images',
-  outputs: (_, { height, width, sources }) => [
-    [sources.reduce((rows, source) => rows + source.indices.shape[0]!, 0), height, width, 3],
-  ],
+  outputs([step], { height, width, sources }) {
+    requireShape('gather_images', 'step', step!, [4]);
+    for (const { indices, chunks } of sources) {
+      requireShape('gather_images', 'indices', indices, [-1]);
+      for (const { tensor, count } of chunks) {
+        requireShape('gather_images', 'data', tensor, [Math.ceil((count * height * width * 3) / 4)]);
+      }
+    }
+    return [[sources.reduce((rows, source) => rows + source.indices.shape[0]!, 0), height, width, 3]];
+  },
   lower({ inputs: [step], outputs: [y], attributes }) {
     const { height, width, sources, ...rest } = attributes;
     let first = 0;

@@ -2,8 +2,7 @@ import { runningStatistics } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/sgd.js';
 import { type Op, sizeOf, type Tensor } from '../graph.js';
 
-/** An op that changes tensors in place and makes none. */
-const effect = <A>(name: string, lower: Op<A>['lower']): Op<A> => ({ name, effect: true, outputs: () => [], lower });
+/** An op that changes tensors in place and makes none. `state` names its inputs after the first three, which are of the last's shape. */
 
 interface SgdAttributes {
   readonly momentum: number;

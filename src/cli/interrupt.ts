@@ -1,0 +1,39 @@
+import { constants } from 'node:os';
+
+/** The work was stopped by a signal; ends the command with the exit code that shells give for it (130 after Ctrl-C). */
+export class InterruptedError extends Error {
+  override name = 'InterruptedError';
+  readonly exitCode: number;
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super('interrupted');
+    this.exitCode = 128 + constants.signals[signal];
+  }
+}
+
+/**
+ * One press of Ctrl-C can arrive several times: from the terminal, and passed on by npx, tsx and our own first process. So
+ * only a signal this long (in milliseconds) after the first is a second one.
+ */
+const SAME_PRESS = 500;
+
+/**
+ * From now on SIGINT and SIGTERM do not end the process: the first aborts the signal returned, with an
+ * {@link InterruptedError} as its reason, which the command throws when it has saved its state; the second exits at once.
+ */
+export function catchInterrupts(): AbortSignal {
+  const controller = new AbortController();
+  let first = 0;
+  const interrupt = (signal: 'SIGINT' | 'SIGTERM') => {
+    const error = new InterruptedError(signal);
+    if (!controller.signal.aborted) {
+      first = performance.now();
+      controller.abort(error);
+    } else if (performance.now() - first > SAME_PRESS) {
+      process.exit(error.exitCode);
+    }
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  return controller.signal;
+}

@@ -1,0 +1,83 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { parseNormalization } from '../data/normalization.js';
+import { EnergateError } from '../errors.js';
+
+// Parsers for commander's `option(flags, description, parser)`. What they throw, commander prefixes with the option's name.
+
+/** Any finite number. */
+export function number(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isFinite(value)) throw new InvalidArgumentError('give a number');
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  return require(number(text), (value) => value > 0, 'give a number above 0');
+}
+
+export function nonNegativeNumber(text: string): number {
+  return require(number(text), (value) => value >= 0, 'give a number of 0 or more');
+}
+
+/** A probability that something is dropped: 0 or more, below 1. */
+export function probability(text: string): number {
+  return require(number(text), (value) => value >= 0 && value < 1, 'give a number of 0 or more and below 1');
+}
+
+export function positiveInteger(text: string): number {
+  return require(number(text), (value) => Number.isSafeInteger(value) && value > 0, 'give a whole number of 1 or more');
+}
+
+/** A seed for random numbers: 32 bits. */
+export function seed(text: string): number {
+  const fits = (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+  return require(number(text), fits, 'give a whole number of 0 or more and below 2^32');
+}
+
+export function normalization(text: string): ReturnType<typeof parseNormalization> {
+  try {
+    return parseNormalization(text);
+  } catch (error) {
+    if (error instanceof EnergateError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+}
+
+/** Each `NAME=PATH` of an option that takes one or several, gathered in order. */
+export function namedPath(
+  text: string,
+  previous: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
+  const at = text.indexOf('=');
+  const [name, path] = [text.slice(0, at), text.slice(at + 1)];
+  if (at < 1 || path === '') throw new InvalidArgumentError('give NAME=PATH');
+  if (previous.has(name)) throw new InvalidArgumentError(`the name ${name} is taken already; give each its own`);
+  return new Map([...previous, [name, path]]);
+}
+
+/** A parser of comma-separated lists whose members are among `allowed`, each once. */
+export function listOf<T extends string>(allowed: readonly T[]): (text: string) => readonly T[] {
+  return (text) => {
+    const members = text.split(',').map((member) => member.trim());
+    const fits = members.every((member) => allowed.includes(member as T)) && new Set(members).size === members.length;
+    if (!fits)
+      throw new InvalidArgumentError(`give one or more of ${allowed.join(', ')}, each once, with commas between`);
+    return members as T[];
+  };
+}
+
+/** What every command that computes takes. */
+export function addQuiet(command: Command): Command {
+  return command.option('--quiet', 'say nothing but results and errors');
+}
+
+/** Examples at the end of a command's `--help`: what it does, and the line to type. */
+export function addExamples(command: Command, examples: readonly (readonly [what: string, line: string])[]): Command {
+  const lines = examples.map(([what, line]) => `  ${what}:\n    $ ${line}`);
+  return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+}
+
+function require(value: number, fits: (value: number) => boolean, otherwise: string): number {
+  if (!fits(value)) throw new InvalidArgumentError(otherwise);
+  return value;
+}

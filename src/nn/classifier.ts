@@ -1,0 +1,120 @@
+import type { ImageSet } from '../data/image-set.js';
+import type { Engine } from '../gpu/engine.js';
+import { Graph, type Tensor } from '../graph/graph.js';
+import { gatherImages } from '../graph/ops/gather-images.js';
+import { Program } from '../graph/program.js';
+import { type DeviceState, stateInputs, stateLayout, uploadState } from './device-state.js';
+import { featuresOf, type Network } from './network.js';
+import { wideResNetForward } from './wide-resnet.js';
+
+/** What a network says of N images, row-major. */
+export interface Outputs {
+  /** [N, classes] */
+  readonly logits: Float32Array;
+  /** [N, 64 width]: the input of fc. */
+  readonly features: Float32Array;
+}
+
+/**
+ * A network in evaluation mode (running statistics, no dropout), ready to be asked about any number of images of one size.
+ * Make one with {@link Classifier.create}.
+ */
+export class Classifier {
+  readonly network: Network;
+  readonly batch: number;
+  private readonly engine: Engine;
+  private readonly program: Program;
+  private readonly state: DeviceState;
+  private readonly tensors: { pixels: Tensor; features: Tensor; logits: Tensor };
+
+  private constructor(
+    engine: Engine,
+    network: Network,
+    batch: number,
+    compiled: { program: Program; state: DeviceState; tensors: { pixels: Tensor; features: Tensor; logits: Tensor } },
+  ) {
+    this.engine = engine;
+    this.network = network;
+    this.batch = batch;
+    this.program = compiled.program;
+    this.state = compiled.state;
+    this.tensors = compiled.tensors;
+  }
+
+  /**
+   * Upload a network and compile its forward pass.
+   * @param options.batch images a run; more images are taken in several runs
+   * @throws DeviceError where the batch exceeds the device's limits
+   */
+  static async create(
+    engine: Engine,
+    network: Network,
+    options: { batch?: number; height?: number; width?: number } = {},
+  ): Promise<Classifier> {
+    const { batch = 100, height = 32, width = 32 } = options;
+    const graph = new Graph();
+    const layout = stateLayout(network.config);
+    const inputs = stateInputs(graph, layout);
+    const pixels = graph.input('pixels', [Math.ceil((batch * height * width * 3) / 4)], 'u32');
+    const indices = graph.input('indices', [batch], 'u32');
+    const step = graph.input('step', [4], 'u32');
+    const images = gatherImages([{ chunks: [{ tensor: pixels, start: 0, count: batch }], indices }], step, {
+      height,
+      width,
+      normalization: network.normalization,
+      augment: false,
+    });
+    const { features, logits } = wideResNetForward(images, network.config, inputs.state);
+    const state = uploadState(engine, layout, network);
+    const program = await Program.compile(
+      engine,
+      graph,
+      [features, logits],
+      new Map([
+        [inputs.parameters, state.parameters],
+        [inputs.statistics, state.statistics],
+      ]),
+    );
+    program.write(
+      indices,
+      Uint32Array.from({ length: batch }, (_, i) => i),
+    );
+    return new Classifier(engine, network, batch, { program, state, tensors: { pixels, features, logits } });
+  }
+
+  /**
+   * Logits and features of every image of a set.
+   * @param options.onProgress gets the number of images done
+   * @param options.signal stops between batches, with its reason thrown
+   */
+  async run(
+    set: ImageSet,
+    options: { onProgress?: (done: number) => void; signal?: AbortSignal | undefined } = {},
+  ): Promise<Outputs> {
+    const { classes } = this.network.config;
+    const width = featuresOf(this.network.config);
+    const logits = new Float32Array(set.count * classes);
+    const features = new Float32Array(set.count * width);
+    const bytesPerImage = set.height * set.width * 3;
+    for (let start = 0; start < set.count; start += this.batch) {
+      options.signal?.throwIfAborted();
+      const count = Math.min(this.batch, set.count - start);
+      const bytes = set.images.subarray(start * bytesPerImage, (start + count) * bytesPerImage);
+      this.engine.write(this.program.storage(this.tensors.pixels), bytes);
+      this.program.run();
+      // Rows past `count` are of the batch before: computed, and dropped here.
+      const [l, f] = await this.program.read(this.tensors.logits, this.tensors.features);
+      logits.set(l!.subarray(0, count * classes), start * classes);
+      features.set(f!.subarray(0, count * width), start * width);
+      options.onProgress?.(start + count);
+    }
+    return { logits, features };
+  }
+
+  /** Free the classifier's GPU memory. */
+  destroy(): void {
+    this.program.destroy();
+    this.engine.destroyBuffer(this.state.parameters.buffer);
+    this.engine.destroyBuffer(this.state.statistics.buffer);
+  }
+}

@@ -1,0 +1,410 @@
+import { type DeviceImages, imageSource, uploadImages } from '../data/device-images.js';
+import { type ImageSet, requireLabels } from '../data/image-set.js';
+import { Sampler } from '../data/sampler.js';
+import { DivergenceError, UsageError } from '../errors.js';
+import type { Engine, Storage } from '../gpu/engine.js';
+import { gradients } from '../graph/differentiate.js';
+import { Graph, type Tensor } from '../graph/graph.js';
+import { energyLoss, LOG_WIDTH, lossStatistics, type Regulariser } from '../graph/ops/energy-loss.js';
+import { type GatherSource, gatherImages } from '../graph/ops/gather-images.js';
+import { pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
+import { Program } from '../graph/program.js';
+import { packArena, type StateLayout, stateInputs, stateLayout, unpackArena, uploadState } from './device-state.js';
+import type { Network, Values } from './network.js';
+import { cosineRate } from './schedule.js';
+import { wideResNetForward } from './wide-resnet.js';
+
+/** How a network is trained. Everything here but the data decides the result to the last bit on one adapter. */
+export interface TrainingOptions {
+  /** Updates in all. */
+  readonly steps: number;
+  /** In-distribution images a step. */
+  readonly batch: number;
+  /** Outlier images a step, in the same forward pass; 0 without outliers. */
+  readonly outlierBatch: number;
+  /** What outliers add to the loss; absent for plain cross-entropy. */
+  readonly regulariser?: Regulariser | undefined;
+  /** Base learning rate of the cosine schedule. */
+  readonly learningRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Probability, between a block's convolutions. */
+  readonly dropout: number;
+  /** Random flips and crops. */
+  readonly augment: boolean;
+  /** A new order each epoch, or the sets' own order. */
+  readonly shuffle: boolean;
+  /** Of data order, augmentation and dropout; a 32-bit whole number. */
+  readonly seed: number;
+}
+
+/** What the published code uses where this does not say otherwise (PROTOCOL: SGD, Nesterov 0.9, weight decay on everything). */
+export const OPTIMISER = { momentum: 0.9, weightDecay: 5e-4 } as const;
+
+/** PyTorch's batch-norm momentum. */
+const STATISTICS_MOMENTUM = 0.1;
+
+/** Figures of one step; means over the batch, energies in nats. Where there are no outliers, `energy_out` is 0. */
+export interface StepLog {
+  readonly step: number;
+  readonly lr: number;
+  /** cross_entropy + regulariser */
+  readonly loss: number;
+  readonly cross_entropy: number;
+  /** The outlier term times lambda. */
+  readonly regulariser: number;
+  readonly energy_in: number;
+  readonly energy_out: number;
+  /** Of the in-distribution part of this batch. */
+  readonly accuracy: number;
+}
+
+/** All that a run needs to go on as if it had never stopped, beside its options and data. */
+export interface TrainingState {
+  readonly network: Network;
+  /** Momentum buffers by parameter name, in PyTorch's layouts. */
+  readonly velocity: ReadonlyMap<string, Values>;
+  /** Steps done. */
+  readonly step: number;
+}
+
+export interface TrainingData {
+  /** Labelled. */
+  readonly inDistribution: ImageSet;
+  readonly outliers?: ImageSet | undefined;
+}
+
+/** Steps whose figures stay on the GPU until they are read. */
+const LOG_CAPACITY = 64;
+/** Steps submitted ahead of the one that is running. */
+const STEPS_AHEAD = 2;
+/** How often figures are read, at least, in milliseconds. */
+const READ_INTERVAL = 250;
+const NOT_HALTED = 0xffffffff;
+
+/**
+ * Trains or fine-tunes a network on the GPU: a fixed graph, compiled once; then each step is one submit of it. In-distribution and
+ * outlier images go through one forward pass, so that batch statistics mix. Make one with {@link Trainer.create}.
+ */
+export class Trainer {
+  readonly options: TrainingOptions;
+  private readonly engine: Engine;
+  private readonly base: Network;
+  private readonly layout: StateLayout;
+  private readonly program: Program;
+  private readonly tensors: StepTensors;
+  private readonly buffers: readonly GPUBuffer[];
+  private readonly labels: Int32Array;
+  private readonly samplers: { inDistribution: Sampler; outliers: Sampler | undefined };
+  /** The step this trainer began after. */
+  private readonly startedAt: number;
+  private done: number;
+  private logged: number;
+
+  private constructor(parts: {
+    options: TrainingOptions;
+    engine: Engine;
+    base: Network;
+    layout: StateLayout;
+    program: Program;
+    tensors: StepTensors;
+    buffers: readonly GPUBuffer[];
+    labels: Int32Array;
+    samplers: { inDistribution: Sampler; outliers: Sampler | undefined };
+    step: number;
+  }) {
+    this.options = parts.options;
+    this.engine = parts.engine;
+    this.base = parts.base;
+    this.layout = parts.layout;
+    this.program = parts.program;
+    this.tensors = parts.tensors;
+    this.buffers = parts.buffers;
+    this.labels = parts.labels;
+    this.samplers = parts.samplers;
+    this.startedAt = parts.step;
+    this.done = parts.step;
+    this.logged = parts.step;
+  }
+
+  /**
+   * Upload data and state, and compile the step.
+   * @param start a network to begin with, or the state of a run that is to go on
+   * @throws UsageError for options that cannot be; DataError where labels do not fit the network; DeviceError past a limit
+   */
+  static async create(
+    engine: Engine,
+    start: Network | TrainingState,
+    data: TrainingData,
+    options: TrainingOptions,
+  ): Promise<Trainer> {
+    const state = 'network' in start ? start : { network: start, velocity: undefined, step: 0 };
+    const { network } = state;
+    checkOptions(options, data);
+    const labels = requireLabels(data.inDistribution, network.config.classes);
+
+    const layout = stateLayout(network.config);
+    const device = uploadState(engine, layout, network);
+    const velocity = engine.upload(
+      'velocity',
+      state.velocity ? packArena(layout.parameters, state.velocity) : new Float32Array(layout.parameters.size),
+    );
+    const halted = engine.upload('halted', Uint32Array.of(NOT_HALTED));
+    const images = [data.inDistribution, ...(data.outliers ? [data.outliers] : [])].map((set) =>
+      uploadImages(engine, set),
+    );
+    const { graph, bindings, ...tensors } = trainingStep(network, layout, images, data.inDistribution, options);
+    const program = await Program.compile(
+      engine,
+      graph,
+      [],
+      new Map([
+        [tensors.parameters, device.parameters],
+        [tensors.statistics, device.statistics],
+        [tensors.velocity, velocity],
+        [tensors.halted, halted],
+        ...bindings,
+      ]),
+    );
+    const sampler = (set: ImageSet, name: string) =>
+      new Sampler(set.count, { seed: options.seed, name, shuffle: options.shuffle });
+    return new Trainer({
+      options,
+      engine,
+      base: network,
+      layout,
+      program,
+      tensors,
+      buffers: [
+        ...[device.parameters, device.statistics, velocity, halted].map(({ buffer }) => buffer),
+        ...images.flatMap(({ chunks }) => chunks.map(({ storage }) => storage.buffer)),
+      ],
+      labels,
+      samplers: {
+        inDistribution: sampler(data.inDistribution, 'in-distribution'),
+        outliers: data.outliers && options.outlierBatch > 0 ? sampler(data.outliers, 'outliers') : undefined,
+      },
+      step: state.step,
+    });
+  }
+
+  /** Steps submitted so far. */
+  get step(): number {
+    return this.done;
+  }
+
+  /** The compiled step, for its counts of dispatches and bytes. */
+  get compiled(): Program {
+    return this.program;
+  }
+
+  /** Submit one step. Its figures come with {@link readLogs}. */
+  submitStep(): void {
+    const { batch, outlierBatch, learningRate, steps, seed } = this.options;
+    const { inDistribution, outliers } = this.samplers;
+    const indices = inDistribution.take(this.done * batch, batch);
+    this.program.write(this.tensors.indices[0]!, indices);
+    this.program.write(
+      this.tensors.labels,
+      Uint32Array.from(indices, (index) => this.labels[index]!),
+    );
+    if (outliers) this.program.write(this.tensors.indices[1]!, outliers.take(this.done * outlierBatch, outlierBatch));
+    this.done++;
+    const step = Uint32Array.of(this.done, seed, 0, 0);
+    new Float32Array(step.buffer)[2] = cosineRate(learningRate, this.done, steps);
+    this.program.write(this.tensors.step, step);
+    this.program.run();
+  }
+
+  /**
+   * The figures of all steps since the last call, after waiting for them.
+   * @throws DivergenceError where a loss or gradient was NaN or infinite; the state is still that before the step
+   */
+  async readLogs(): Promise<StepLog[]> {
+    const [log, halted] = await this.engine.read([
+      this.program.storage(this.tensors.log),
+      this.program.storage(this.tensors.halted),
+    ]);
+    const figures = new Float32Array(log!);
+    const bad = new Uint32Array(halted!)[0]!;
+    const logs: StepLog[] = [];
+    for (; this.logged < this.done; this.logged++) {
+      const step = this.logged + 1;
+      const [loss, crossEntropy, regulariser, energyIn, energyOut, accuracy] = figures.subarray(
+        (this.logged % LOG_CAPACITY) * LOG_WIDTH,
+      );
+      if (step === bad) {
+        this.done = this.logged;
+        throw new DivergenceError(
+          `training diverged at step ${step}: the loss is ${loss}${Number.isFinite(loss) ? ', but a gradient is not finite' : ''}; ` +
+            `lower the learning rate (${this.options.learningRate}) or bring the margins nearer to the network's energies`,
+        );
+      }
+      logs.push({
+        step,
+        lr: cosineRate(this.options.learningRate, step, this.options.steps),
+        loss: loss!,
+        cross_entropy: crossEntropy!,
+        regulariser: regulariser!,
+        energy_in: energyIn!,
+        energy_out: energyOut!,
+        accuracy: accuracy!,
+      });
+    }
+    return logs;
+  }
+
+  /**
+   * Run to the last step, or until `signal` is aborted (then it returns after the steps under way, and can be called again).
+   * @param onLogs gets the figures of every step, in order, a few at a time
+   * @throws DivergenceError as {@link readLogs}
+   */
+  async run(onLogs: (logs: readonly StepLog[]) => void | Promise<void>, signal?: AbortSignal): Promise<void> {
+    const ahead: Promise<undefined>[] = [];
+    let read = Date.now();
+    while (this.done < this.options.steps && !signal?.aborted) {
+      this.submitStep();
+      ahead.push(this.engine.device.queue.onSubmittedWorkDone());
+      if (ahead.length > STEPS_AHEAD) await ahead.shift();
+      if (Date.now() - read >= READ_INTERVAL || this.done - this.logged >= LOG_CAPACITY) {
+        await onLogs(await this.readLogs());
+        read = Date.now();
+      }
+    }
+    await onLogs(await this.readLogs());
+  }
+
+  /** The network as trained so far. */
+  async network(): Promise<Network> {
+    return (await this.state()).network;
+  }
+
+  /** All that another trainer of the same options and data needs to go on from here. */
+  async state(): Promise<TrainingState> {
+    const { parameters, statistics, velocity } = this.tensors;
+    const [p, s, v] = await this.program.read(parameters, statistics, velocity);
+    const { layout, base } = this;
+    const unordered = new Map([...unpackArena(layout.parameters, p!), ...unpackArena(layout.statistics, s!)]);
+    const state = new Map([...base.state.keys()].map((name) => [name, unordered.get(name)!]));
+    return {
+      network: { ...base, state, batchesTracked: base.batchesTracked + this.done - this.startedAt },
+      velocity: unpackArena(layout.parameters, v!),
+      step: this.done,
+    };
+  }
+
+  /** Free the trainer's GPU memory. */
+  destroy(): void {
+    this.program.destroy();
+    for (const buffer of this.buffers) this.engine.destroyBuffer(buffer);
+  }
+}
+
+/** The inputs of a training step that the host fills or reads. */
+interface StepTensors {
+  readonly parameters: Tensor;
+  readonly statistics: Tensor;
+  readonly velocity: Tensor;
+  readonly halted: Tensor;
+  readonly log: Tensor;
+  /** number, seed, learning rate as float32 bits, 0 */
+  readonly step: Tensor;
+  readonly labels: Tensor;
+  /** Of the in-distribution images, then of the outliers. */
+  readonly indices: readonly Tensor[];
+}
+
+/** The graph of one training step: batch, forward, loss, gradients, update. */
+function trainingStep(
+  network: Network,
+  layout: StateLayout,
+  images: readonly DeviceImages[],
+  { height, width }: { height: number; width: number },
+  options: TrainingOptions,
+): StepTensors & { graph: Graph; bindings: readonly [Tensor, Storage][] } {
+  const graph = new Graph();
+  const { parameters, statistics, state } = stateInputs(graph, layout);
+  const velocity = graph.input('velocity', [layout.parameters.size]);
+  const halted = graph.input('halted', [1], 'u32');
+  const log = graph.input('log', [LOG_CAPACITY, LOG_WIDTH]);
+  const step = graph.input('step', [4], 'u32');
+  const labels = graph.input('labels', [options.batch], 'u32');
+
+  const sources: GatherSource[] = [];
+  const bindings: [Tensor, Storage][] = [];
+  const rows = [options.batch, options.outlierBatch];
+  images.forEach((set, i) => {
+    if (rows[i] === 0) return;
+    const part = imageSource(graph, i === 0 ? 'in-distribution' : 'outlier', set, rows[i]!);
+    sources.push(part.source);
+    bindings.push(...part.bindings);
+  });
+  const batch = gatherImages(sources, step, {
+    height,
+    width,
+    normalization: network.normalization,
+    augment: options.augment,
+  });
+
+  const batchStatistics = new Map<string, Tensor>();
+  const { logits } = wideResNetForward(batch, network.config, state, {
+    dropout: options.dropout,
+    step,
+    record: (name, { mean, unbiased }) => {
+      batchStatistics.set(`${name}.running_mean`, mean);
+      batchStatistics.set(`${name}.running_var`, unbiased);
+    },
+  });
+
+  const mixed = { inCount: options.batch, outCount: options.outlierBatch };
+  const { regulariser } = options;
+  const { gradient, rows: figures } = energyLoss(logits, labels, mixed, regulariser);
+  lossStatistics(figures, { ...mixed, lambda: regulariser?.lambda ?? 0 }, { step, log, halted });
+
+  const packed = (arena: StateLayout['parameters'], tensors: readonly Tensor[]) =>
+    pack(
+      tensors,
+      [...arena.entries.values()].map(({ offset }) => offset),
+      arena.size,
+    );
+  const wanted = [...layout.parameters.entries.keys()].map(state);
+  const gradientArena = packed(layout.parameters, gradients(logits, gradient, wanted));
+  const { momentum, weightDecay } = options;
+  sgd(parameters, gradientArena, velocity, { step, halted }, { momentum, weightDecay });
+  const taken = [...layout.statistics.entries.keys()].map((name) => batchStatistics.get(name)!);
+  updateRunningStatistics(
+    statistics,
+    packed(layout.statistics, taken),
+    { step, halted },
+    { momentum: STATISTICS_MOMENTUM },
+  );
+
+  const indices = sources.map((source) => source.indices);
+  return { graph, bindings, parameters, statistics, velocity, halted, log, step, labels, indices };
+}
+
+function checkOptions(options: TrainingOptions, { inDistribution, outliers }: TrainingData): void {
+  const { batch, outlierBatch, steps, dropout, learningRate } = options;
+  const positive = (what: string, value: number) => {
+    if (!Number.isInteger(value) || value < 1)
+      throw new UsageError(`${what} is ${value}, but must be a positive whole number`);
+  };
+  positive('steps', steps);
+  positive('batch', batch);
+  if (batch > inDistribution.count) {
+    throw new UsageError(
+      `batch ${batch} is larger than ${inDistribution.name}, which has ${inDistribution.count} images`,
+    );
+  }
+  if (outlierBatch > 0 && !outliers)
+    throw new UsageError(`outlier batch is ${outlierBatch}, but there are no outliers`);
+  if (options.regulariser && outlierBatch < 1)
+    throw new UsageError(`outlier batch is ${outlierBatch}: the loss needs at least 1`);
+  if (outliers && outlierBatch > outliers.count) {
+    throw new UsageError(
+      `outlier batch ${outlierBatch} is larger than ${outliers.name}, which has ${outliers.count} images`,
+    );
+  }
+  if (!(dropout >= 0 && dropout < 1)) throw new UsageError(`dropout ${dropout} is not a probability below 1`);
+  if (!(learningRate > 0)) throw new UsageError(`learning rate ${learningRate} is not positive`);
+}

@@ -1,0 +1,33 @@
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { vulkanManifests } from '../../src/node/vulkan.js';
+import { said, start } from './support/run.js';
+
+const PROGRAM = fileURLToPath(new URL('./support/engine.ts', import.meta.url));
+const lavapipe = vulkanManifests().find((path) => path.includes('lvp_icd'));
+
+describe.skipIf(!lavapipe)('openAnnouncedEngine, on lavapipe', () => {
+  it('announces on stderr that it runs on the CPU', async () => {
+    const result = await start(PROGRAM, ['command'], { VK_DRIVER_FILES: lavapipe }).result;
+    expect(result.stdout).toContain('llvmpipe');
+    expect(said(result)).toEqual([
+      'energate: running on the CPU by lavapipe: a GPU is far faster; "energate doctor" tells more',
+    ]);
+  });
+
+  it('says nothing when quiet', async () => {
+    const result = await start(PROGRAM, ['quiet'], { VK_DRIVER_FILES: lavapipe }).result;
+    expect(result.stdout).toContain('llvmpipe');
+    expect(said(result)).toEqual([]);
+  });
+});
+
+describe('openEngine', () => {
+  it.skipIf(process.platform !== 'linux')('refuses, and tells a way, where there is no driver', async () => {
+    const { code, stdout } = await start(PROGRAM, ['library'], { VK_DRIVER_FILES: '/nonexistent.json' }).result;
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /^NoAdapterError: Dawn found no Vulkan driver [^\n]+ npm install [^\n]+ swiftshaderEnvironment\(\) [^\n]+ "energate doctor" tells more\n$/,
+    );
+  });
+});

@@ -1,0 +1,190 @@
+import { describe, expect, it } from 'vitest';
+import {
+  batchNormApply,
+  batchNormBackward,
+  batchNormBackwardSums,
+  batchNormChunks,
+  batchNormStatistics,
+  runningStatistics,
+} from '../../src/kernels/batch-norm.js';
+import * as reference from '../reference/batch-norm.js';
+import { output, runKernel } from '../support/gpu.js';
+import { expectClose, f64, noise } from '../support/numbers.js';
+import { dropoutMask } from '../support/pcg.js';
+
+/** Means of numbers near 1, and what is made of them. */
+const TOLERANCE = 2e-6;
+
+/** Numbers whose channels differ in mean and deviation. */
+function activations(rows: number, channels: number, salt: number, mean = 0): Float32Array {
+  return noise(rows * channels, salt).map((value, i) => mean + ((i % channels) - 1) * 0.3 + value * (1 + (i % 3)));
+}
+
+const SHAPES = [
+  { rows: 1, channels: 3 },
+  { rows: 1, channels: 16 },
+  { rows: 4, channels: 1 },
+  { rows: 35, channels: 5 },
+  { rows: 64, channels: 16 },
+  { rows: 130, channels: 3 },
+  { rows: 1000, channels: 20 },
+];
+
+async function statistics(x: Float32Array, channels: number) {
+  const shape = { rows: x.length / channels, channels };
+  return runKernel(
+    {
+      x,
+      partials: output(batchNormChunks(shape).chunks * 2 * channels),
+      mean: output(channels),
+      variance: output(channels),
+      unbiased: output(channels),
+    },
+    (names) => batchNormStatistics(shape, names),
+  );
+}
+
+describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows, channels }) => {
+  const shape = { rows, channels };
+  const x = activations(rows, channels, 1);
+  const gradient = noise(rows * channels, 2);
+  const residual = noise(rows * channels, 3);
+  const gamma = noise(channels, 4).map((value) => value + 1.5);
+  const beta = noise(channels, 5);
+  const affine = { gamma: f64(gamma), beta: f64(beta) };
+  const batch = reference.batchNormStatistics(f64(x), channels);
+  const mean = Float32Array.from(batch.mean);
+  const variance = Float32Array.from(batch.variance);
+
+  it('takes the statistics', async () => {
+    const taken = await statistics(x, channels);
+    // Of one row the variance is 0, and so must be what is found.
+    expectClose(taken.mean, batch.mean, TOLERANCE, 'mean');
+    expectClose(taken.variance, batch.variance, TOLERANCE, 'variance');
+    const factor = rows > 1 ? rows / (rows - 1) : 1;
+    expectClose(
+      taken.unbiased,
+      batch.variance.map((v) => v * factor),
+      TOLERANCE,
+      'unbiased variance',
+    );
+  });
+
+  const perElement = channels % 4 !== 0;
+  describe.each([
+    { what: 'alone', relu: false, dropout: 0 },
+    { what: 'with ReLU', relu: true, dropout: 0 },
+    { what: 'with ReLU and dropout', relu: true, dropout: 0.3 },
+  ])('$what', ({ relu, dropout }) => {
+    const fold = { relu, dropout, stream: 2 };
+    const step = Uint32Array.of(9, 77);
+    const mask = dropoutMask(x.length, { rate: dropout, stream: 2, step: 9, seed: 77, perElement });
+    const masked = f64(gradient).map((value, i) => value * mask[i]!);
+
+    it('normalises', async () => {
+      const { y } = await runKernel({ x, mean, variance, gamma, beta, step, y: output(x.length) }, (names) =>
+        batchNormApply(shape, fold, names),
+      );
+      const expected = reference.batchNormApply(f64(x), batch, affine, { relu }).map((value, i) => value * mask[i]!);
+      expectClose(y, expected, TOLERANCE, 'y');
+    });
+
+    const backward = (batchStatistics: boolean) =>
+      runKernel(
+        {
+          x,
+          gradient,
+          residual,
+          mean,
+          variance,
+          gamma,
+          beta,
+          step,
+          partials: output(batchNormChunks(shape).chunks * 2 * channels),
+          coefficients: output(5 * channels),
+          gammaGradient: output(channels),
+          betaGradient: output(channels),
+          y: output(x.length),
+          sum: output(x.length),
+        },
+        ({ y, sum, residual, ...names }) => [
+          ...batchNormBackwardSums(shape, { ...fold, batchStatistics }, names),
+          batchNormBackward(shape, fold, { ...names, y }),
+          batchNormBackward(shape, fold, { ...names, y: sum, residual }),
+        ],
+      );
+
+    it.runIf(rows > 1)('gives the gradients through the batch statistics', async () => {
+      const result = await backward(true);
+      const expected = reference.batchNormBackward(f64(x), masked, affine, { relu });
+      expectClose(result.gammaGradient, expected.dgamma, TOLERANCE, 'dgamma');
+      expectClose(result.betaGradient, expected.dbeta, TOLERANCE, 'dbeta');
+      expectClose(result.y, expected.dx, 4 * TOLERANCE, 'dx');
+      expectClose(
+        result.sum,
+        expected.dx.map((value, i) => value + residual[i]!),
+        4 * TOLERANCE,
+        'dx + residual',
+      );
+    });
+
+    it.runIf(rows > 1)('gives the gradient past statistics that do not depend on x', async () => {
+      const result = await backward(false);
+      const expected = masked.map((d, i) => {
+        const c = i % channels;
+        const scale = gamma[c]! / Math.sqrt(batch.variance[c]! + reference.EPSILON);
+        const active = !relu || (x[i]! - batch.mean[c]!) * scale + beta[c]! > 0;
+        return active ? d * scale : 0;
+      });
+      expectClose(result.y, expected, TOLERANCE, 'dx');
+    });
+  });
+});
+
+it('keeps its precision where the mean is a thousand deviations', async () => {
+  for (const [rows, channels] of [
+    [3000, 4],
+    [300, 5],
+  ] as const) {
+    const x = noise(rows * channels, 6).map((value) => 1000 + value);
+    const batch = reference.batchNormStatistics(f64(x), channels);
+    const taken = await statistics(x, channels);
+    // Four units in the last place of 1000.
+    expectClose(taken.mean, batch.mean, 2.5e-7, 'mean');
+    expectClose(taken.variance, batch.variance, 1e-5, 'variance');
+  }
+});
+
+it('cuts any number of rows into at most 128 chunks, none empty', () => {
+  for (let rows = 1; rows < 2000; rows++) {
+    const { chunks, rowsPerChunk } = batchNormChunks({ rows, channels: 4 });
+    expect(chunks).toBeLessThanOrEqual(128);
+    expect(chunks * rowsPerChunk).toBeGreaterThanOrEqual(rows);
+    expect((chunks - 1) * rowsPerChunk).toBeLessThan(rows);
+  }
+});
+
+describe('running statistics', () => {
+  const size = 67;
+  const running = noise(size, 7);
+  const batch = noise(size, 8);
+  const update = (step: number, halted: number) =>
+    runKernel(
+      { batch, step: Uint32Array.of(step, 1), halted: Uint32Array.of(halted), running },
+      (names) => runningStatistics({ size, momentum: reference.MOMENTUM }, names),
+      2,
+    );
+
+  it('are averaged exponentially, two steps in a row', async () => {
+    const expected = [1, 2].reduce(
+      (old) => old.map((value, i) => (1 - reference.MOMENTUM) * value + reference.MOMENTUM * batch[i]!),
+      f64(running),
+    );
+    expectClose((await update(3, 0xffffffff)).running, expected, 1e-6);
+    expectClose((await update(3, 4)).running, expected, 1e-6);
+  });
+
+  it.each([3, 2])('in step 3 stay as they are once step %i halted', async (halted) => {
+    expect((await update(3, halted)).running).toEqual(running);
+  });
+});

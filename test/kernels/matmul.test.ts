@@ -1,0 +1,48 @@
+import { describe, it } from 'vitest';
+import { matmul } from '../../src/kernels/matmul.js';
+import { linear } from '../reference/layers.js';
+import { output, runKernel } from '../support/gpu.js';
+import { expectClose, f64, noise } from '../support/numbers.js';
+
+/** Sums of at most 130 products of numbers below 1. */
+const TOLERANCE = 1e-6;
+
+function transpose(x: Float32Array, rows: number, columns: number): Float32Array {
+  return Float32Array.from(x, (_, i) => x[(i % rows) * columns + Math.floor(i / rows)]!);
+}
+
+describe.each([
+  { m: 1, n: 1, k: 1 },
+  { m: 3, n: 10, k: 64 },
+  { m: 33, n: 31, k: 7 },
+  { m: 32, n: 64, k: 130 },
+  { m: 5, n: 67, k: 2 },
+])('$m x $k by $k x $n', ({ m, n, k }) => {
+  const a = noise(m * k, 1);
+  const b = noise(k * n, 2);
+  const bias = noise(n, 3);
+  // The reference takes b as [n, k].
+  const expected = (bias: Float64Array) =>
+    linear(f64(a), f64(transpose(b, k, n)), bias, { n: m, inputs: k, outputs: n });
+
+  it.each([
+    { transposeA: false, transposeB: false },
+    { transposeA: false, transposeB: true },
+    { transposeA: true, transposeB: false },
+    { transposeA: true, transposeB: true },
+  ])('transposeA $transposeA, transposeB $transposeB', async ({ transposeA, transposeB }) => {
+    const shape = { m, n, k, transposeA, transposeB };
+    const { plain, biased } = await runKernel(
+      {
+        a: transposeA ? transpose(a, m, k) : a,
+        b: transposeB ? transpose(b, k, n) : b,
+        bias,
+        plain: output(m * n),
+        biased: output(m * n),
+      },
+      ({ a, b, bias, plain, biased }) => [matmul(shape, { a, b, y: plain }), matmul(shape, { a, b, bias, y: biased })],
+    );
+    expectClose(plain, expected(new Float64Array(n)), TOLERANCE, 'a b');
+    expectClose(biased, expected(f64(bias)), TOLERANCE, 'a b + bias');
+  });
+});

@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Engine } from '../../src/gpu/engine.js';
+import { Classifier } from '../../src/nn/classifier.js';
+import { Trainer } from '../../src/nn/trainer.js';
+import { openEngine } from '../../src/node.js';
+import { type Golden, golden, hasShared, relativeError } from '../support/golden.js';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await openEngine();
+});
+afterAll(() => engine.destroy());
+
+const files: [string, boolean][] = [
+  ['finetune-energy-wrn-10-1.npz', true],
+  ['finetune-oe-wrn-10-1.npz', true],
+  ['finetune-energy-wrn-16-2.npz', hasShared('finetune-energy-wrn-16-2.npz')],
+];
+
+const trainer = (reference: Golden, steps = reference.meta.steps) => {
+  const { meta } = reference;
+  return Trainer.create(
+    engine,
+    reference.network(),
+    { inDistribution: reference.images('in'), outliers: reference.images('out') },
+    {
+      steps,
+      batch: meta.batch,
+      outlierBatch: meta.outlier_batch,
+      regulariser:
+        meta.loss === 'energy'
+          ? { kind: 'energy', mIn: meta.m_in, mOut: meta.m_out, lambda: 0.1 }
+          : { kind: 'oe', lambda: 0.5 },
+      learningRate: meta.lr,
+      momentum: 0.9,
+      weightDecay: 5e-4,
+      dropout: 0,
+      augment: false,
+      shuffle: false,
+      seed: 1,
+    },
+  );
+};
+
+/** Largest difference over the range of the reference. */
+const ofRange = (actual: Float32Array, expected: Float32Array) =>
+  Math.max(...actual.map((value, i) => Math.abs(value - expected[i]!))) /
+  (Math.max(...expected) - Math.min(...expected));
+
+for (const [file, present] of files) {
+  describe.skipIf(!present)(`${file} (PyTorch, float64)`, () => {
+    const reference = present ? golden(file) : (undefined as never);
+
+    test('evaluation before fine-tuning: logits and features', async () => {
+      const classifier = await Classifier.create(engine, reference.network(), { batch: 7 });
+      const { logits, features } = await classifier.run(reference.images('in'));
+      expect(ofRange(logits, reference.array('eval_logits_before').data)).toBeLessThan(1e-4);
+      expect(relativeError(features, reference.array('features_before').data)).toBeLessThan(1e-4);
+      classifier.destroy();
+    });
+
+    test('every logged figure, every final tensor and the logits after', async () => {
+      const run = await trainer(reference);
+      const logs: Record<string, number>[] = [];
+      await run.run((more) => void logs.push(...(more as never as Record<string, number>[])));
+      expect(logs).toHaveLength(reference.meta.steps);
+      reference.meta.log.forEach((expected, i) => {
+        for (const [field, value] of Object.entries(expected)) {
+          expect(Math.abs(logs[i]![field]! - value), `step ${i + 1}: ${field}`).toBeLessThanOrEqual(
+            1e-4 * Math.abs(value),
+          );
+        }
+      });
+      const network = await run.network();
+      for (const name of reference.names.filter((key) => key.startsWith('final/'))) {
+        const { data, shape } = network.state.get(name.slice('final/'.length))!;
+        expect(shape).toEqual(reference.array(name).shape);
+        expect(relativeError(data, reference.array(name).data), name).toBeLessThan(1e-4);
+      }
+      expect(network.batchesTracked).toBe(reference.meta.steps);
+      run.destroy();
+
+      const classifier = await Classifier.create(engine, network);
+      const { logits } = await classifier.run(reference.images('in'));
+      expect(ofRange(logits, reference.array('eval_logits_after').data)).toBeLessThan(1e-4);
+      classifier.destroy();
+    });
+  });
+}

@@ -1,0 +1,67 @@
+import { afterAll, expect, vi } from 'vitest';
+import { record, type Storage } from '../../src/gpu/engine.js';
+import type { Dispatch } from '../../src/kernels/dispatch.js';
+import { openEngine } from '../../src/node.js';
+
+/** The engine of a test file: vitest runs each in a process of its own. */
+export const engine = await openEngine();
+afterAll(() => engine.destroy());
+
+// A software adapter takes about a second to compile a large kernel the first time that it runs.
+vi.setConfig({ testTimeout: 60_000 });
+
+export type Data = Float32Array | Uint32Array;
+
+/** A NaN that no arithmetic gives: what is written shows, and so does what is read without having been written. */
+const PATTERN = 0x7fc0beef;
+/** Words after the end of every buffer, inside the bound range: WebGPU would clamp or drop what goes past that. */
+const GUARD = 64;
+
+/** An output of `length` elements, which a kernel has to write in full. */
+export function output(length: number): Float32Array {
+  return new Float32Array(new Uint32Array(length).fill(PATTERN).buffer);
+}
+
+/**
+ * Run dispatches on buffers given by name, in one pass, `times` over.
+ * @returns what each buffer holds afterwards; fails where anything was written past the end of one
+ */
+export async function runKernel<T extends Record<string, Data>>(
+  buffers: T,
+  dispatches: (names: { [K in keyof T]: string }) => Dispatch<string> | readonly Dispatch<string>[],
+  times = 1,
+): Promise<T> {
+  const names = Object.keys(buffers);
+  const storages = new Map<string, Storage>();
+  for (const [name, data] of Object.entries(buffers)) {
+    const words = new Uint32Array(data.length + GUARD).fill(PATTERN);
+    words.set(new Uint32Array(data.buffer, data.byteOffset, data.length));
+    storages.set(name, engine.upload(name, words));
+  }
+  const list = [dispatches(Object.fromEntries(names.map((name) => [name, name])) as { [K in keyof T]: string })].flat();
+  const prepared = await Promise.all(
+    list.map((dispatch) =>
+      engine.prepare({ ...dispatch, bindings: dispatch.bindings.map((name) => storages.get(name)!) }),
+    ),
+  );
+  const encoder = engine.device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (let i = 0; i < times; i++) record(pass, prepared);
+  pass.end();
+  engine.submit(encoder);
+  const contents = await engine.read(names.map((name) => storages.get(name)!));
+  for (const { buffer } of storages.values()) engine.destroyBuffer(buffer);
+
+  return Object.fromEntries(
+    names.map((name, i) => {
+      const { length } = buffers[name]!;
+      const guard = new Uint32Array(contents[i]!, length * 4);
+      expect(
+        guard.findIndex((word) => word !== PATTERN),
+        `first word changed past the end of ${name}`,
+      ).toBe(-1);
+      const kind = buffers[name] instanceof Uint32Array ? Uint32Array : Float32Array;
+      return [name, new kind(contents[i]!, 0, length)];
+    }),
+  ) as T;
+}
