@@ -72,6 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var image: array<i32, PIXELS>;
   var gridY: array<i32, PIXELS>;
   var gridX: array<i32, PIXELS>;
+  // unroll
   for (var p = 0; p < PIXELS; p++) {
     let q = min((i32(group.x) * PIXELS + p) * WORKGROUP + i32(lane), TOTAL - 1);
     gridX[p] = q % GRID_W;
@@ -84,6 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var tx = 0; tx < columns.count; tx++) {
       var base: array<i32, PIXELS>;
       var inside: array<bool, PIXELS>;
+      // unroll
       for (var p = 0; p < PIXELS; p++) {
         let y = origin(gridY[p], parity.y) + ty * rows.direction;
         let x = origin(gridX[p], parity.x) + tx * columns.direction;
@@ -96,12 +98,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       var part = array<OutVec, PIXELS * COLUMNS>();
       for (var c = 0; c < IN_VECS; c++) {
         var x: array<vec4f, PIXELS>;
+        // unroll
         for (var p = 0; p < PIXELS; p++) {
           x[p] = select(vec4f(), vec4f(X[base[p] + c]), inside[p]);
         }
+        // unroll
         for (var k = 0; k < IN_WIDTH; k++) {
+          // unroll
           for (var j = 0; j < COLUMNS; j++) {
             let weight = W[w + k * OUT_VECS + j];
+            // unroll
             for (var p = 0; p < PIXELS; p++) {
               part[p * COLUMNS + j] = fma(OutVec(x[p][k]), weight, part[p * COLUMNS + j]);
             }
@@ -109,17 +115,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         }
         w += IN_WIDTH * OUT_VECS;
       }
+      // unroll
       for (var i = 0; i < PIXELS * COLUMNS; i++) {
         sum[i] += part[i];
       }
     }
   }
 
+  // unroll
   for (var p = 0; p < PIXELS; p++) {
     let y = select(gridY[p], gridY[p] * STRIDE + parity.y, BACKWARD);
     let x = select(gridX[p], gridX[p] * STRIDE + parity.x, BACKWARD);
     if ((i32(group.x) * PIXELS + p) * WORKGROUP + i32(lane) < TOTAL && y < OUT_H && x < OUT_W) {
       let at = ((image[p] * OUT_H + y) * OUT_W + x) * OUT_VECS + column;
+      // unroll
       for (var j = 0; j < COLUMNS; j++) {
         var value = sum[p * COLUMNS + j];
         if (RESIDUAL) {

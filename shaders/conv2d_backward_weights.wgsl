@@ -54,8 +54,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let x = outX * STRIDE + offset.x;
       let inside = insideY && x >= 0 && x < IN_W;
       let value = select(vec4f(), vec4f(X[(base + clamp(x, 0, IN_W - 1)) * IN_VECS + c]), inside);
+      // unroll
       for (var j = 0; j < COLUMNS; j++) {
         let gradient = D[d + j];
+        // unroll
         for (var k = 0; k < IN_WIDTH; k++) {
           sum[k * COLUMNS + j] = fma(OutVec(value[k]), gradient, sum[k * COLUMNS + j]);
         }
@@ -65,8 +67,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
 
   if (m < KERNEL * KERNEL * IN_VECS) {
+    // unroll
     for (var k = 0; k < IN_WIDTH; k++) {
       let at = ((split * KERNEL * KERNEL + tap) * IN_C + c * IN_WIDTH + k) * OUT_VECS + column;
+      // unroll
       for (var j = 0; j < COLUMNS; j++) {
         P[at + j] = sum[k * COLUMNS + j];
       }

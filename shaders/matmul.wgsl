@@ -23,19 +23,24 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var sum: array<f32, TILE * TILE>;
   for (var k = 0u; k < K; k++) {
     var b: array<f32, TILE>;
+    // unroll
     for (var j = 0u; j < TILE; j++) {
       let n = min(column + j, N - 1);
       b[j] = B[select(k * N + n, n * K + k, TRANSPOSE_B)];
     }
+    // unroll
     for (var i = 0u; i < TILE; i++) {
       let m = min(row + i, M - 1);
       let a = A[select(m * K + k, k * M + m, TRANSPOSE_A)];
+      // unroll
       for (var j = 0u; j < TILE; j++) {
         sum[i * TILE + j] = fma(a, b[j], sum[i * TILE + j]);
       }
     }
   }
+  // unroll
   for (var i = 0u; i < TILE; i++) {
+    // unroll
     for (var j = 0u; j < TILE; j++) {
       if (row + i < M && column + j < N) {
         var y = sum[i * TILE + j];

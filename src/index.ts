@@ -1,2 +1,48 @@
+/**
+ * energate: train, fine-tune and score image classifiers that know when an input is out of distribution, on WebGPU. This
+ * face runs wherever WebGPU does; `energate/node` adds what Node needs (an adapter, files).
+ */
+export { type ImageSet, imageSetFromNpz } from './data/image-set.js';
+export { NORMALIZATIONS, parseNormalization } from './data/normalization.js';
+export {
+  CLASS_NAMES,
+  OOD_FAMILIES,
+  syntheticImages,
+  syntheticOod,
+  syntheticOutliers,
+} from './data/synthetic/index.js';
 export * from './errors.js';
-export { Engine } from './gpu/engine.js';
+export type { DType, NdArray } from './formats/array.js';
+export { readNpz, writeNpz } from './formats/npz.js';
+export { readSafetensors, writeSafetensors } from './formats/safetensors.js';
+export { readStateDict, type StateDict } from './formats/state-dict.js';
+export { writeTorch } from './formats/torch-writer.js';
+export { type Counters, Engine, type Storage } from './gpu/engine.js';
+export { gradients } from './graph/differentiate.js';
+export { type DType as TensorDType, Graph, type Shape, type Tensor } from './graph/graph.js';
+export { type BatchStatistics, batchNorm, batchStatistics } from './graph/ops/batch-norm.js';
+export { conv2d } from './graph/ops/conv2d.js';
+export { add, dropout, relu } from './graph/ops/elementwise.js';
+export { energyLoss, LOG_FIELDS, LOG_WIDTH, lossStatistics, type MixedBatch, type Regulariser } from './graph/ops/energy-loss.js';
+export { gatherImages, type GatherSource, type Normalization } from './graph/ops/gather-images.js';
+export { matmul } from './graph/ops/matmul.js';
+export { pack, sgd, updateRunningStatistics } from './graph/ops/optimiser.js';
+export { globalAveragePool } from './graph/ops/pool.js';
+export { Program } from './graph/program.js';
+export { type Checkpoint, decodeCheckpoint, encodeCheckpoint, fingerprints } from './nn/checkpoint.js';
+export { Classifier, type Outputs } from './nn/classifier.js';
+export { type Network, networkFromState, parameterCount, stateDictOf, type WideResNetConfig } from './nn/network.js';
+export { decodeNetwork, encodeNetwork } from './nn/network-file.js';
+export { cosineRate } from './nn/schedule.js';
+export {
+  OPTIMISER,
+  type StepLog,
+  Trainer,
+  type TrainingData,
+  type TrainingOptions,
+  type TrainingState,
+} from './nn/trainer.js';
+export { wideResNet, wideResNetForward } from './nn/wide-resnet.js';
+export { type Evaluation, type EvaluationRow, evaluate, formatTable } from './ood/evaluate.js';
+export { aupr, auroc, CONVENTIONS, type Convention, fpr95, type Metrics, metrics } from './ood/metrics.js';
+export { energy, maxLogit, msp, SCORES } from './ood/scores.js';

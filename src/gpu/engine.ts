@@ -115,7 +115,7 @@ export class Engine {
     return buffer;
   }
 
-  /** Destroy a buffer that {@link createBuffer} made. */
+  /** Destroy a buffer that this engine made. */
   destroyBuffer(buffer: GPUBuffer): void {
     this.counters.bytes -= buffer.size;
     buffer.destroy();
@@ -158,13 +158,14 @@ export class Engine {
     this.check();
     const total = ranges.reduce((sum, range) => sum + range.size, 0);
     if (!this.staging || this.staging.size < total) {
-      this.staging?.destroy();
+      if (this.staging) this.destroyBuffer(this.staging);
       this.staging = this.device.createBuffer({
         label: 'staging',
         size: total,
         usage: GPU_BUFFER_MAP_READ | GPU_BUFFER_COPY_DST,
       });
       this.counters.buffers++;
+      this.counters.bytes += total;
     }
     const encoder = this.device.createCommandEncoder();
     let at = 0;
@@ -237,7 +238,7 @@ export class Engine {
 
   /** Free the engine's own things. A lent device stays as it is; an own device is destroyed. */
   destroy(): void {
-    this.staging?.destroy();
+    if (this.staging) this.destroyBuffer(this.staging);
     this.staging = undefined;
     if (this.owned) this.device.destroy();
   }

@@ -1,3 +1,4 @@
+import { ShapeError } from '../errors.js';
 import type { Dispatch } from '../kernels/dispatch.js';
 import { type Graph, type Node, type Shape, sizeOf, type Tensor } from './graph.js';
 import { packOp } from './ops/optimiser.js';
@@ -123,8 +124,7 @@ function packedTensors(nodes: readonly Node[]): Map<Tensor, { base: Tensor; offs
     if (node.op !== packOp) continue;
     const { offsets } = node.attributes as { offsets: readonly number[] };
     node.inputs.forEach((part, i) => {
-      if (!part.node || packed.has(part))
-        throw new Error(`pack: ${part.name} is not an op's output, or is packed twice`);
+      if (packed.has(part)) throw new ShapeError(`pack: ${part.name} is packed twice`);
       packed.set(part, { base: node.outputs[0]!, offset: offsets[i]! });
     });
   }

@@ -44,8 +44,9 @@ export function largestDivisor(n: number, candidates: readonly number[]): number
 const VECTOR_TYPES = { Vec: 'WIDTH', InVec: 'IN_WIDTH', OutVec: 'OUT_WIDTH' } as const;
 
 /**
- * A shader's source with its `const` lines set, vector types narrowed to scalars where their width is 1. Text substitution
- * and not `override`s, because register tiles are arrays, whose sizes must be constants.
+ * A shader's source with its `const` lines set, vector types narrowed to scalars where their width is 1, and loops marked
+ * `// unroll` written out. Text substitution and not `override`s, because register tiles are arrays, whose sizes must be
+ * constants.
  */
 export function specialise(shader: ShaderName, constants: Readonly<Record<string, Constant>>): string {
   let code: string = SHADERS[shader];
@@ -58,5 +59,41 @@ export function specialise(shader: ShaderName, constants: Readonly<Record<string
   for (const [type, width] of Object.entries(VECTOR_TYPES)) {
     if (constants[width] === 1) code = code.replace(`alias ${type} = vec4f;`, `alias ${type} = f32;`);
   }
-  return constants['WIDTH'] === 1 ? code.replaceAll('.xyzw', '.x') : code;
+  if (constants.WIDTH === 1) code = code.replaceAll('.xyzw', '.x');
+  return unroll(code);
+}
+
+const MARKED_LOOP = /\/\/ unroll\n\s*for \(var (\w+) = 0u?; \1 < ([\w *]+); \1\+\+\) \{/;
+
+/**
+ * Write out the marked loops, the outer ones first. Their bounds are products of literals and `const`s. SwiftShader unrolls
+ * nothing itself, and keeps an array that is indexed by a variable in memory: register tiles are five times faster so.
+ */
+function unroll(code: string): string {
+  for (let match = MARKED_LOOP.exec(code); match; match = MARKED_LOOP.exec(code)) {
+    const [head, variable, bound] = match as unknown as [string, string, string];
+    const start = match.index + head.length;
+    const end = closingBrace(code, start);
+    const body = code.slice(start, end);
+    const name = new RegExp(`\\b${variable}\\b`, 'g');
+    const copies = Array.from({ length: evaluate(bound, code) }, (_, i) => `{${body.replace(name, String(i))}}`);
+    code = code.slice(0, match.index) + copies.join('\n') + code.slice(end + 1);
+  }
+  return code;
+}
+
+/** Where the block ends whose first character is at `start`. */
+function closingBrace(code: string, start: number): number {
+  let depth = 1;
+  let at = start;
+  for (; depth > 0; at++) depth += code[at] === '{' ? 1 : code[at] === '}' ? -1 : 0;
+  return at - 1;
+}
+
+function evaluate(product: string, code: string): number {
+  return product
+    .split('*')
+    .map((factor) => factor.trim())
+    .map((factor) => Number(/^\d/.test(factor) ? factor : new RegExp(`^const ${factor} = (\\d+);`, 'm').exec(code)![1]))
+    .reduce((a, b) => a * b, 1);
 }

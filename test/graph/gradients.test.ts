@@ -291,8 +291,9 @@ describe('a tensor used more than once takes the sum of its gradients', () => {
     const first = conv2d(activate(x), w, { stride: 1, residual: x });
     const activated = activate(first);
     const second = conv2d(activated, v, { stride: 1, residual: conv2d(activated, shortcut, { stride: 1 }) });
+    // Nobody reads the second block's output, so of the forward pass only the first convolution is left.
     const shaders = shadersOf(second, [x]);
-    expect(shaders.filter((shader) => shader === 'conv2d')).toHaveLength(2 * 3);
+    expect(shaders.filter((shader) => shader === 'conv2d')).toHaveLength(1 + 3);
     expect(shaders).not.toContain('add');
   });
 

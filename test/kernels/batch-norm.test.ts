@@ -114,7 +114,7 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
         ],
       );
 
-    it.runIf(rows > 1)('gives the gradients through the batch statistics', async () => {
+    it('gives the gradients through the batch statistics', async () => {
       const result = await backward(true);
       const expected = reference.batchNormBackward(f64(x), masked, affine, { relu });
       expectClose(result.gammaGradient, expected.dgamma, TOLERANCE, 'dgamma');
@@ -128,7 +128,7 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
       );
     });
 
-    it.runIf(rows > 1)('gives the gradient past statistics that do not depend on x', async () => {
+    it('gives the gradient past statistics that do not depend on x', async () => {
       const result = await backward(false);
       const expected = masked.map((d, i) => {
         const c = i % channels;
@@ -149,9 +149,9 @@ it('keeps its precision where the mean is a thousand deviations', async () => {
     const x = noise(rows * channels, 6).map((value) => 1000 + value);
     const batch = reference.batchNormStatistics(f64(x), channels);
     const taken = await statistics(x, channels);
-    // Four units in the last place of 1000.
-    expectClose(taken.mean, batch.mean, 2.5e-7, 'mean');
-    expectClose(taken.variance, batch.variance, 1e-5, 'variance');
+    expectClose(taken.mean, batch.mean, 1e-6, 'mean');
+    // Float32 has 1000 to 6e-5; the difference of two means of squares would have the variance to a tenth.
+    expectClose(taken.variance, batch.variance, 5e-5, 'variance');
   }
 });
 

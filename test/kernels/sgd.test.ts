@@ -29,7 +29,7 @@ async function step(
 }
 
 it.each([1, 64, 131])('three steps of %i parameters, each at its own rate', async (size) => {
-  let state = { w: noise(size, 1), velocity: new Float32Array(size), halted: NONE };
+  let state: Parameters<typeof step>[0] = { w: noise(size, 1), velocity: new Float32Array(size), halted: NONE };
   let wanted = { weights: f64(state.w), velocity: f64(state.velocity) };
   for (const [i, lr] of [0.1, 0.05, 0.001].entries()) {
     const gradient = noise(size, 2 + i);

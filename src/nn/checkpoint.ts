@@ -1,0 +1,105 @@
+import type { ImageSet } from '../data/image-set.js';
+import { DataError, UsageError } from '../errors.js';
+import type { NdArray } from '../formats/array.js';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import { type Network, stateDictOf, type Values } from './network.js';
+import { decodeNetwork, networkMetadata } from './network-file.js';
+import type { TrainingData, TrainingOptions, TrainingState } from './trainer.js';
+
+/**
+ * A run of training at rest. Weights, momentum and running statistics are its tensors; schedule position, data order and
+ * random state follow from the step and the options, seed included, since all of them are counted and not drawn.
+ */
+export interface Checkpoint {
+  readonly state: TrainingState;
+  readonly options: TrainingOptions;
+  /** SHA-256 of each data set, as {@link fingerprint} gives it. */
+  readonly data: DataFingerprints;
+}
+
+export interface DataFingerprints {
+  readonly inDistribution: string;
+  readonly outliers?: string | undefined;
+}
+
+const VELOCITY = 'velocity.';
+
+/** A checkpoint as a safetensors file. */
+export function encodeCheckpoint({ state, options, data }: Checkpoint): Uint8Array {
+  const tensors = new Map<string, NdArray>(stateDictOf(state.network));
+  for (const [name, { shape, data: values }] of state.velocity) {
+    tensors.set(VELOCITY + name, { dtype: 'float32', shape, data: values });
+  }
+  const training = JSON.stringify({ step: state.step, options, data });
+  return writeSafetensors(tensors, { ...networkMetadata(state.network), training });
+}
+
+/**
+ * Read what {@link encodeCheckpoint} wrote.
+ * @throws DataError where the file is damaged or is not a checkpoint
+ */
+export function decodeCheckpoint(bytes: Uint8Array, fileName: string): Checkpoint {
+  const { tensors, metadata } = readSafetensors(bytes, fileName);
+  if (metadata.training === undefined) throw new DataError(`${fileName} is not a checkpoint: it has no training state`);
+  const weights = new Map<string, NdArray>();
+  const momenta = new Map<string, NdArray>();
+  for (const [name, tensor] of tensors) {
+    if (name.startsWith(VELOCITY)) momenta.set(name.slice(VELOCITY.length), tensor);
+    else weights.set(name, tensor);
+  }
+  const network = decodeNetwork({ tensors: weights, metadata }, fileName);
+  try {
+    const { step, options, data } = JSON.parse(metadata.training) as { step: number } & Omit<Checkpoint, 'state'>;
+    if (!Number.isInteger(step) || typeof options?.steps !== 'number' || typeof data?.inDistribution !== 'string') throw 0;
+    return { state: { network, velocity: velocityOf(network, momenta), step }, options, data };
+  } catch {
+    throw new DataError(`${fileName}: its training state is damaged`);
+  }
+}
+
+function velocityOf(network: Network, momenta: ReadonlyMap<string, NdArray>): Map<string, Values> {
+  const velocity = new Map<string, Values>();
+  for (const [name, { shape }] of network.state) {
+    const tensor = momenta.get(name);
+    if (!tensor) continue;
+    if (tensor.shape.join() !== shape.join()) throw new Error(name);
+    velocity.set(name, { shape, data: Float32Array.from(tensor.data as Float32Array) });
+  }
+  return velocity;
+}
+
+/** SHA-256, in hexadecimal, of an image set's pixels and labels. */
+export async function fingerprint(set: ImageSet): Promise<string> {
+  const parts = [set.images, ...(set.labels ? [set.labels] : [])];
+  const hex = await Promise.all(
+    parts.map(async ({ buffer, byteOffset, byteLength }) => {
+      const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+      return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+    }),
+  );
+  return hex.join('-');
+}
+
+/** The fingerprints of a run's data. */
+export async function fingerprints({ inDistribution, outliers }: TrainingData): Promise<DataFingerprints> {
+  return {
+    inDistribution: await fingerprint(inDistribution),
+    ...(outliers ? { outliers: await fingerprint(outliers) } : {}),
+  };
+}
+
+/**
+ * Refuse to go on with other data than a run began with.
+ * @throws UsageError naming the set that differs
+ */
+export function requireSameData(checkpoint: Checkpoint, data: DataFingerprints, source: string): void {
+  for (const [key, what] of [
+    ['inDistribution', 'in-distribution images'],
+    ['outliers', 'outliers'],
+  ] as const) {
+    if (checkpoint.data[key] !== data[key]) {
+      throw new UsageError(`the ${what} are not those that the run in ${source} began with: give the same files`);
+    }
+  }
+}
