@@ -7,6 +7,10 @@ import { EnergateError, UsageError } from './errors.js';
 
 /** Every command: its line in `energate --help`, and its file, which is loaded only where the command is named. */
 const COMMANDS: Readonly<Record<string, { summary: string; load(): Promise<(command: Command) => void> }>> = {
+  train: {
+    summary: 'train a WideResNet from scratch',
+    load: async () => (await import('./cli/train.js')).defineTrain,
+  },
   doctor: {
     summary: 'show which adapter is taken, what it can do, and what would be faster',
     load: async () => (await import('./cli/doctor.js')).defineDoctor,

@@ -23,8 +23,15 @@ export { type DType as TensorDType, Graph, type Shape, type Tensor } from './gra
 export { type BatchStatistics, batchNorm, batchStatistics } from './graph/ops/batch-norm.js';
 export { conv2d } from './graph/ops/conv2d.js';
 export { add, dropout, relu } from './graph/ops/elementwise.js';
-export { energyLoss, LOG_FIELDS, LOG_WIDTH, lossStatistics, type MixedBatch, type Regulariser } from './graph/ops/energy-loss.js';
-export { gatherImages, type GatherSource, type Normalization } from './graph/ops/gather-images.js';
+export {
+  energyLoss,
+  LOG_FIELDS,
+  LOG_WIDTH,
+  lossStatistics,
+  type MixedBatch,
+  type Regulariser,
+} from './graph/ops/energy-loss.js';
+export { type GatherSource, gatherImages, type Normalization } from './graph/ops/gather-images.js';
 export { matmul } from './graph/ops/matmul.js';
 export { pack, sgd, updateRunningStatistics } from './graph/ops/optimiser.js';
 export { globalAveragePool } from './graph/ops/pool.js';

@@ -39,8 +39,8 @@ export interface Op<A> {
    * What it reads of the forward pass is what the op saves. An op without one cannot be differentiated.
    */
   vjp?(node: Node<A>, gradients: readonly Gradient[], needed: readonly boolean[]): readonly Gradient[];
-  /** The same node with `addend` added to its first output as it is stored; undefined where it adds something already. */
-  plus?(node: Node<A>, addend: Tensor): Tensor | undefined;
+  /** For ops that a vjp adds: the same node again, with `addend` added to its first output as it is stored. */
+  plus?(node: Node<A>, addend: Tensor): Tensor;
   /** It changes one of its inputs, so it is kept though nobody reads its outputs. */
   readonly effect?: true;
 }

@@ -50,7 +50,8 @@ export function decodeCheckpoint(bytes: Uint8Array, fileName: string): Checkpoin
   const network = decodeNetwork({ tensors: weights, metadata }, fileName);
   try {
     const { step, options, data } = JSON.parse(metadata.training) as { step: number } & Omit<Checkpoint, 'state'>;
-    if (!Number.isInteger(step) || typeof options?.steps !== 'number' || typeof data?.inDistribution !== 'string') throw 0;
+    if (!Number.isInteger(step) || typeof options?.steps !== 'number' || typeof data?.inDistribution !== 'string')
+      throw 0;
     return { state: { network, velocity: velocityOf(network, momenta), step }, options, data };
   } catch {
     throw new DataError(`${fileName}: its training state is damaged`);

@@ -43,7 +43,9 @@ function readNormalization(metadata: Record<string, string>, fileName: string): 
   const isTriple = (triple: unknown): boolean =>
     Array.isArray(triple) && triple.length === 3 && triple.every((number) => Number.isFinite(number));
   if (!isTriple(value?.mean) || !isTriple(value?.std) || value.std!.some((number) => number <= 0)) {
-    throw new DataError(`${fileName}: its metadata's normalization is not {mean: [r, g, b], std: [r, g, b]}: give --normalize`);
+    throw new DataError(
+      `${fileName}: its metadata's normalization is not {mean: [r, g, b], std: [r, g, b]}: give --normalize`,
+    );
   }
   return value as Normalization;
 }

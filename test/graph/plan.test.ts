@@ -148,6 +148,21 @@ describe('packs and views', () => {
     expect(others).not.toContain(slot);
   });
 
+  it('a pack shares its slot with nothing before or after, though it is no output: the gaps stay zero', () => {
+    const graph = new Graph();
+    const x = graph.input('x', [2 * VIEW_ALIGNMENT]);
+    const state = { step: graph.input('step', [4], 'u32'), halted: graph.input('halted', [1], 'u32') };
+    let y = relu(relu(relu(x)));
+    const packed = pack([relu(graph.view(y, 'part', 0, [10]))], [0], 2 * VIEW_ALIGNMENT);
+    updateRunningStatistics(graph.input('running', packed.shape), packed, state, { momentum: 0.1 });
+    for (let i = 0; i < 3; i++) y = relu(y);
+    const { places } = plan(graph, [y]);
+    const { slot } = places.get(packed)!;
+    const residents = [...places].filter(([, place]) => place.slot === slot).map(([tensor]) => tensor);
+    expect(residents).toHaveLength(2);
+    expect(residents).toContain(packed);
+  });
+
   it('a view of a computed tensor keeps it alive', () => {
     const graph = new Graph();
     const base = relu(graph.input('x', [2 * VIEW_ALIGNMENT]));

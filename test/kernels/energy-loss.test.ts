@@ -72,7 +72,10 @@ describe.each(REGULARISERS)('loss of a mixed batch: $what', ({ what, regulariser
       return row.indexOf(Math.max(...row)) === label ? 1 : 0;
     });
     expect(right.map((_, n) => rows[n * 4 + 3])).toEqual(right);
-    expect(log[LOG_FIELDS.indexOf('accuracy')]).toBeCloseTo(right.reduce<number>((sum, r) => sum + r, 0) / batch.inCount, 6);
+    expect(log[LOG_FIELDS.indexOf('accuracy')]).toBeCloseTo(
+      right.reduce<number>((sum, r) => sum + r, 0) / batch.inCount,
+      6,
+    );
     expect(halted[0]).toBe(NONE);
   });
 

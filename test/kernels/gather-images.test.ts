@@ -9,7 +9,7 @@ const TOLERANCE = 1e-6;
 
 const normalization = { mean: [0.49, 0.48, 0.45], std: [0.25, 0.24, 0.26] } as const;
 const COUNT = 6;
-const INDICES = Uint32Array.of(5, 0, 3, 3, 2);
+const INDICES = Uint32Array.of(5, 0, 4, 3, 3);
 const [STEP, SEED, STREAM] = [21, 4000000000, 1];
 
 /** Pixels without a pattern, as bytes padded to whole words. */
@@ -67,29 +67,31 @@ describe.each([
     const bytes = cut * height * width * 3;
     const first = 2;
     const offset = first * height * width * 3;
-    const { y } = await runKernel(
+    const options = { normalization, augment: true, stream: STREAM };
+    const parts = [
+      { data: 'front', shape: { ...shape, first, count: cut } },
+      { data: 'back', shape: { ...shape, first, start: cut, count: COUNT - cut } },
+    ] as const;
+    // In either order: neither may write a row of the other.
+    const { y, reversed } = await runKernel(
       {
         front: words(images.subarray(0, bytes)),
         back: words(images.subarray(bytes)),
         indices: INDICES,
         step,
         y: new Float32Array(offset + size),
+        reversed: new Float32Array(offset + size),
       },
-      ({ front, back, ...names }) => [
-        gatherImages(
-          { ...shape, first, count: cut },
-          { normalization, augment: true, stream: STREAM },
-          { data: front, ...names },
-        ),
-        gatherImages(
-          { ...shape, first, start: cut, count: COUNT - cut },
-          { normalization, augment: true, stream: STREAM },
-          { data: back, ...names },
-        ),
+      (names) => [
+        ...parts.map(({ data, shape }) => gatherImages(shape, options, { ...names, data: names[data] })),
+        ...parts
+          .toReversed()
+          .map(({ data, shape }) => gatherImages(shape, options, { ...names, data: names[data], y: names.reversed })),
       ],
     );
     expect(y.subarray(0, offset)).toEqual(new Float32Array(offset));
     expectClose(y.subarray(offset), reference(images, height, width, true), TOLERANCE);
+    expect(reversed).toEqual(y);
   });
 });
 

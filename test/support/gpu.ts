@@ -12,10 +12,14 @@ vi.setConfig({ testTimeout: 60_000 });
 
 export type Data = Float32Array | Uint32Array;
 
-/** A NaN that no arithmetic gives: what is written shows, and so does what is read without having been written. */
-const PATTERN = 0x7fc0beef;
-/** Words after the end of every buffer, inside the bound range: WebGPU would clamp or drop what goes past that. */
+/** A NaN that no arithmetic on numbers gives: what was not written shows, and so does what was made of it. */
+const PATTERN = 0x7fc0be00;
+/**
+ * Words after the end of every buffer, inside the bound range: WebGPU would clamp or drop what goes past that. Each buffer
+ * has a NaN of its own there, since sums keep the bits of a NaN: one carried from guard to guard shows.
+ */
 const GUARD = 64;
+const guardOf = (index: number) => PATTERN + 1 + index;
 
 /** An output of `length` elements, which a kernel has to write in full. */
 export function output(length: number): Float32Array {
@@ -33,8 +37,8 @@ export async function runKernel<T extends Record<string, Data>>(
 ): Promise<T> {
   const names = Object.keys(buffers);
   const storages = new Map<string, Storage>();
-  for (const [name, data] of Object.entries(buffers)) {
-    const words = new Uint32Array(data.length + GUARD).fill(PATTERN);
+  for (const [i, [name, data]] of Object.entries(buffers).entries()) {
+    const words = new Uint32Array(data.length + GUARD).fill(guardOf(i));
     words.set(new Uint32Array(data.buffer, data.byteOffset, data.length));
     storages.set(name, engine.upload(name, words));
   }
@@ -57,7 +61,7 @@ export async function runKernel<T extends Record<string, Data>>(
       const { length } = buffers[name]!;
       const guard = new Uint32Array(contents[i]!, length * 4);
       expect(
-        guard.findIndex((word) => word !== PATTERN),
+        guard.findIndex((word) => word !== guardOf(i)),
         `first word changed past the end of ${name}`,
       ).toBe(-1);
       const kind = buffers[name] instanceof Uint32Array ? Uint32Array : Float32Array;

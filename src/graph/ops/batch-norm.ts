@@ -107,9 +107,7 @@ const backwardOp: Op<Fold & { residual: boolean }> = {
     ];
   },
   plus: ({ inputs, attributes }, addend) =>
-    attributes.residual
-      ? undefined
-      : addend.graph.apply(backwardOp, [...inputs, addend], { ...attributes, residual: true })[0],
+    addend.graph.apply(backwardOp, [...inputs, addend], { ...attributes, residual: true })[0]!,
 };
 
 /** Statistics over all axes but the last. */

@@ -34,8 +34,8 @@ const backwardDataOp: Op<Conv2dShape> = {
   lower: ({ inputs: [gradient, w, residual], outputs: [y], attributes }) => [
     kernels.conv2dBackwardData(attributes, { gradient: gradient!, w: w!, y: y!, residual }),
   ],
-  plus: ({ inputs: [gradient, w, residual], attributes }, addend) =>
-    residual ? undefined : gradient!.graph.apply(backwardDataOp, [gradient!, w!, addend], attributes)[0],
+  plus: ({ inputs: [gradient, w], attributes }, addend) =>
+    gradient!.graph.apply(backwardDataOp, [gradient!, w!, addend], attributes)[0]!,
 };
 
 const backwardWeightsOp: Op<Conv2dShape> = {

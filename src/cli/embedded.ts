@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ImageSet } from '../data/image-set.js';
+import { OOD_FAMILIES, syntheticImages, syntheticOod, syntheticOutliers } from '../data/synthetic/index.js';
+import { DataError } from '../errors.js';
+
+/** Seeds of the embedded sets. */
+const SEED = 1;
+
+/** The images that the network in weights/ was trained on. */
+export const embeddedTraining = (): ImageSet => syntheticImages({ seed: SEED, count: 12_000, split: 'train' });
+
+/** What fine-tuning takes by default: in-distribution images, and outliers of kinds that no test family holds. */
+export const embeddedFinetuning = (): { inDistribution: ImageSet; outliers: ImageSet } => ({
+  inDistribution: syntheticImages({ seed: SEED, count: 4000, split: 'train' }),
+  outliers: syntheticOutliers({ seed: SEED, count: 4000 }),
+});
+
+/** What is evaluated by default: test images, and one set of each out-of-distribution family. */
+export const embeddedTest = (): { inDistribution: ImageSet; ood: readonly ImageSet[] } => ({
+  inDistribution: syntheticImages({ seed: SEED, count: 1000, split: 'test' }),
+  ood: OOD_FAMILIES.map((family) => syntheticOod(family, { seed: SEED, count: 200 })),
+});
+
+/** The network that comes with energate: a WRN-10-1 trained on the embedded set (weights/README.md says how). */
+export function embeddedWeights(): string {
+  const name = 'weights/wrn-10-1-shapes.safetensors';
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    const path = join(folder, name);
+    if (existsSync(path)) return path;
+    if (folder === dirname(folder))
+      throw new DataError(`${name} is missing from this installation: install energate anew, or give --weights`);
+  }
+}
