@@ -11,6 +11,22 @@ const COMMANDS: Readonly<Record<string, { summary: string; load(): Promise<(comm
     summary: 'train a WideResNet from scratch',
     load: async () => (await import('./cli/train.js')).defineTrain,
   },
+  finetune: {
+    summary: 'fine-tune a network with outliers, by energy or Outlier Exposure',
+    load: async () => (await import('./cli/finetune.js')).defineFinetune,
+  },
+  score: {
+    summary: 'score images: logits, energy, softmax, label',
+    load: async () => (await import('./cli/score.js')).defineScore,
+  },
+  evaluate: {
+    summary: 'accuracy, FPR95, AUROC and AUPR against out-of-distribution sets',
+    load: async () => (await import('./cli/evaluate.js')).defineEvaluate,
+  },
+  convert: {
+    summary: 'convert a network between weight formats',
+    load: async () => (await import('./cli/convert.js')).defineConvert,
+  },
   doctor: {
     summary: 'show which adapter is taken, what it can do, and what would be faster',
     load: async () => (await import('./cli/doctor.js')).defineDoctor,

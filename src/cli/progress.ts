@@ -13,6 +13,8 @@ export interface ProgressOptions {
   readonly total: number;
   /** Steps done before, by a run that this one continues. */
   readonly start?: number;
+  /** What is counted; steps by default. */
+  readonly unit?: string;
   readonly quiet?: boolean | undefined;
   readonly stream?: Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
   /** Milliseconds of a clock. */
@@ -25,7 +27,15 @@ const BAR_WIDTH = 20;
 
 /** A progress bar on stderr: steps, figures, rate and the time that is left. Nothing at all where `quiet`. */
 export function startProgress(options: ProgressOptions): Progress {
-  const { label, total, start = 0, quiet = false, stream = process.stderr, now = () => performance.now() } = options;
+  const {
+    label,
+    total,
+    start = 0,
+    unit = 'steps',
+    quiet = false,
+    stream = process.stderr,
+    now = () => performance.now(),
+  } = options;
   if (quiet) return { update: () => {}, end: () => {} };
   const began = now();
   const interval = stream.isTTY ? INTERVAL.terminal : INTERVAL.log;
@@ -41,7 +51,7 @@ export function startProgress(options: ProgressOptions): Progress {
       ...(stream.isTTY ? [bar(step / total)] : []),
       `${step}/${total}`,
       ...Object.entries(figures).map(([name, value]) => `${name} ${formatFigure(value)}`),
-      `${formatFigure(rate)} steps/s`,
+      `${formatFigure(rate)} ${unit}/s`,
       step < total ? `${formatTime((total - step) / rate)} left` : `${formatTime((written - began) / 1000)} in all`,
     ].join('  ');
     stream.write(stream.isTTY ? `\r\x1b[K${line.slice(0, (stream.columns ?? 80) - 1)}` : `${line}\n`);

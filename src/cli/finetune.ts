@@ -1,0 +1,201 @@
+import { basename } from 'node:path';
+import type { Command } from 'commander';
+import type { ImageSet } from '../data/image-set.js';
+import { UsageError } from '../errors.js';
+import type { Engine } from '../gpu/engine.js';
+import type { Regulariser } from '../graph/ops/energy-loss.js';
+import type { Normalization } from '../kernels/gather-images.js';
+import type { Network } from '../nn/network.js';
+import { decodeNetwork } from '../nn/network-file.js';
+import { OPTIMISER, type StepLog, type TrainingOptions } from '../nn/trainer.js';
+import { readImageSet, readStateDict } from '../node/files.js';
+import type { Evaluation } from '../ood/evaluate.js';
+import { embeddedFinetuning, embeddedTest, embeddedWeights } from './embedded.js';
+import { openAnnouncedEngine } from './engine.js';
+import { evaluateNetwork } from './evaluation.js';
+import { addExamples, nonNegativeNumber, normalization, number, positiveInteger } from './options.js';
+import {
+  addTrainingOptions,
+  prepareFiles,
+  readCheckpoint,
+  runTraining,
+  stepsOf,
+  type TrainingArguments,
+} from './training.js';
+
+interface Arguments extends TrainingArguments {
+  readonly weights?: string;
+  readonly in?: string;
+  readonly outliers?: string;
+  readonly loss: string;
+  readonly mIn: number;
+  readonly mOut: number;
+  readonly lambda?: number;
+  readonly outlierBatch: number;
+  readonly normalize?: Normalization;
+}
+
+const DEFAULTS = { epochs: 10, batch: 128, lr: 0.001 };
+
+/** The embedded run: what the small network needs, and minutes on two cores without a GPU. Any option given wins. */
+const EMBEDDED = {
+  steps: 80,
+  batch: 32,
+  outlierBatch: 64,
+  lr: 0.003,
+  mIn: -13,
+  mOut: -3,
+  dropout: 0,
+  output: 'finetuned.safetensors',
+};
+
+/** Published (Hendrycks et al. 2019; Liu et al. 2020). */
+const LAMBDA = { energy: 0.1, oe: 0.5 };
+
+export function defineFinetune(command: Command): void {
+  command
+    .description(
+      'Fine-tune a network with outliers, so that energy tells them apart (Liu et al. 2020), or with Outlier Exposure.\nWithout --weights, --in and --outliers, the embedded network on the embedded images, evaluated before and after.',
+    )
+    .option('--weights <file>', 'the network: .safetensors or a PyTorch file; its size is read off it')
+    .option('--in <file>', 'labelled in-distribution images: .npz, CIFAR binary folder or .tar.gz')
+    .option('--outliers <file>', 'outlier images, likewise')
+    .option('--loss <name>', 'energy or oe', 'energy')
+    .option('--m-in <E>', 'in-distribution energies above it are punished', number, -23)
+    .option('--m-out <E>', 'outlier energies below it are punished', number, -5)
+    .option('--lambda <weight>', 'of the outlier term (default: 0.1 for energy, 0.5 for oe)', nonNegativeNumber)
+    .option('--outlier-batch <n>', 'outlier images a step', positiveInteger, 256)
+    .option(
+      '--normalize <how>',
+      'cifar, none or "r,g,b/r,g,b" (default: what the weights say, else cifar)',
+      normalization,
+    )
+    .option('--output <file>', `the fine-tuned network, .safetensors (embedded run: ${EMBEDDED.output})`);
+  addTrainingOptions(command, DEFAULTS);
+  command.action((args: Arguments) => finetune(args, command));
+  addExamples(command, [
+    ['See it work, with nothing at hand', 'energate finetune'],
+    [
+      'CIFAR-10 as in the paper',
+      'energate finetune --weights cifar10.pt --in cifar-10-binary.tar.gz --outliers 300k.npz --output tuned.safetensors',
+    ],
+    ['Outlier Exposure instead', 'energate finetune --loss oe --output oe.safetensors'],
+  ]);
+}
+
+async function finetune(given: Arguments, command: Command): Promise<void> {
+  const embedded = isEmbedded(given);
+  const args = embedded ? withEmbeddedDefaults(given, command) : given;
+  const files = await prepareFiles(args);
+  const data = embedded
+    ? embeddedFinetuning()
+    : { inDistribution: await readImageSet(args.in!), outliers: await readImageSet(args.outliers!) };
+  const options = optionsOf(args, data.inDistribution);
+  const weights = embedded ? embeddedWeights() : args.weights!;
+  const base = decodeNetwork(await readStateDict(weights), weights, args.normalize);
+  const checkpoint = args.resume ? await readCheckpoint(args.resume, command, () => options) : undefined;
+
+  const engine = await openAnnouncedEngine(args);
+  const before = embedded ? await evaluateEmbedded(engine, base, 'before', args.quiet) : undefined;
+  const { network, last } = await runTraining(engine, {
+    label: 'fine-tune',
+    start: checkpoint ?? base,
+    data,
+    options: checkpoint?.options ?? options,
+    files,
+    quiet: args.quiet,
+  });
+  const after = embedded ? await evaluateEmbedded(engine, network, 'after', args.quiet) : undefined;
+  engine.destroy();
+  report(args, last, before && after ? { before, after } : undefined);
+}
+
+function isEmbedded({ weights, in: images, outliers }: Arguments): boolean {
+  const missing = Object.entries({ '--weights': weights, '--in': images, '--outliers': outliers }).filter(
+    ([, value]) => value === undefined,
+  );
+  if (missing.length > 0 && missing.length < 3) {
+    throw new UsageError(
+      `${missing.map(([flag]) => flag).join(' and ')} missing: give --weights, --in and --outliers, or none of them for the embedded run`,
+    );
+  }
+  return missing.length === 3;
+}
+
+function withEmbeddedDefaults(args: Arguments, command: Command): Arguments {
+  const chosen = Object.keys(EMBEDDED).filter(
+    (name) => command.getOptionValueSource(name) !== 'cli' && !(name === 'steps' && args.epochs !== undefined),
+  );
+  return { ...args, ...Object.fromEntries(chosen.map((name) => [name, EMBEDDED[name as keyof typeof EMBEDDED]])) };
+}
+
+function optionsOf(args: Arguments, images: ImageSet): TrainingOptions {
+  if (args.output === undefined)
+    throw new UsageError('--output is missing: where is the fine-tuned network to be saved?');
+  return {
+    steps: stepsOf(args, images.count, DEFAULTS.epochs),
+    batch: args.batch,
+    outlierBatch: args.outlierBatch,
+    regulariser: regulariserOf(args),
+    learningRate: args.lr,
+    ...OPTIMISER,
+    dropout: args.dropout,
+    augment: args.augment,
+    shuffle: args.shuffle,
+    seed: args.seed,
+  };
+}
+
+function regulariserOf({ loss, mIn, mOut, lambda }: Arguments): Regulariser {
+  if (loss === 'oe') return { kind: 'oe', lambda: lambda ?? LAMBDA.oe };
+  if (loss !== 'energy') throw new UsageError(`--loss ${loss} does not exist: give energy or oe`);
+  if (mIn >= mOut)
+    throw new UsageError(
+      `--m-in ${mIn} must be below --m-out ${mOut}: energy is to be low in-distribution and high outside`,
+    );
+  return { kind: 'energy', mIn, mOut, lambda: lambda ?? LAMBDA.energy };
+}
+
+function evaluateEmbedded(
+  engine: Engine,
+  network: Network,
+  when: string,
+  quiet: true | undefined,
+): Promise<Evaluation> {
+  return evaluateNetwork(engine, network, embeddedTest(), {
+    scores: ['msp', 'energy'],
+    convention: 'paper',
+    label: `evaluate ${when}`,
+    quiet,
+  });
+}
+
+function report(
+  args: Arguments,
+  last: StepLog,
+  evaluations: { before: Evaluation; after: Evaluation } | undefined,
+): void {
+  if (args.json) {
+    console.log(JSON.stringify({ output: args.output, last, ...evaluations }, null, 2));
+    return;
+  }
+  if (evaluations) console.log(compare(evaluations.before, evaluations.after));
+  console.log(
+    `${basename(args.output)}: saved after ${last.step} steps, loss ${last.loss.toFixed(4)}, mean energy ${last.energy_in.toFixed(2)} in-distribution and ${last.energy_out.toFixed(2)} on outliers`,
+  );
+}
+
+/** FPR95 / AUROC / AUPR of both evaluations side by side, in percent. */
+export function compare(before: Evaluation, after: Evaluation): string {
+  const cell = ({ fpr95, auroc, aupr_in }: Evaluation['results'][number]) =>
+    [fpr95, auroc, aupr_in].map((value) => (100 * value).toFixed(2).padStart(6)).join(' /');
+  const rows = before.results.map((row, i) => [row.score, row.set, cell(row), cell(after.results[i]!)]);
+  const width = Math.max(...rows.map(([, set]) => set!.length));
+  const line = ([score, set, a, b]: readonly string[]) => `${score!.padEnd(7)} ${set!.padEnd(width)}  ${a}   ${b}`;
+  return [
+    "FPR95 / AUROC / AUPR in %, in-distribution positive, nearest recall (the paper's convention)",
+    line(['score', 'set', 'before'.padEnd(cell(before.results[0]!).length), 'after']),
+    ...rows.map(line),
+    `accuracy ${(100 * before.accuracy).toFixed(2)} % before, ${(100 * after.accuracy).toFixed(2)} % after`,
+  ].join('\n');
+}
