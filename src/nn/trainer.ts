@@ -217,7 +217,7 @@ export class Trainer {
   }
 
   /**
-   * The figures of all steps since the last call, after waiting for them.
+   * The figures of the steps since the last call, after waiting for them: all of them, or those before one that diverged.
    * @throws DivergenceError where a loss or gradient was NaN or infinite; the state is still that before the step
    */
   async readLogs(): Promise<StepLog[]> {
@@ -234,6 +234,7 @@ export class Trainer {
         (this.logged % LOG_CAPACITY) * LOG_WIDTH,
       );
       if (step === bad) {
+        if (logs.length > 0) return logs; // the good steps first; the next call throws
         this.done = this.logged;
         throw new DivergenceError(
           `training diverged at step ${step}: the loss is ${loss}${Number.isFinite(loss) ? ', but a gradient is not finite' : ''}; ` +
@@ -271,7 +272,8 @@ export class Trainer {
         read = Date.now();
       }
     }
-    await onLogs(await this.readLogs());
+    do await onLogs(await this.readLogs());
+    while (this.logged < this.done);
   }
 
   /** The network as trained so far. */
