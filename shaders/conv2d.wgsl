@@ -8,7 +8,9 @@
 //
 // GEMM: M = BATCH * GRID_H * GRID_W output pixels, N = OUT_C, K = KERNEL^2 * IN_C. Nothing is unrolled in memory.
 // An invocation computes PIXELS x COLUMNS vectors in registers. Lanes of a workgroup are adjacent pixels, so W is read
-// at one address by all of them. In backward-data with stride S, workgroup_id.z picks one of S*S parity classes of
+// at one address by all of them: a uniform buffer serves that best (lavapipe reads it once for all lanes, and a storage
+// buffer once for each). 64 KiB is the limit of one, so a larger filter comes in PARTS = KERNEL rows, bound apart, and
+// one larger still stays in a storage buffer. In backward-data with stride S, workgroup_id.z picks one of S*S parity classes of
 // output pixels; each class has its own taps, so no multiplication by zero is made.
 //
 // Layouts: X, Y, R are NHWC, W is [ky, kx, ci, co]. InVec is vec4f where IN_C is a multiple of 4, else f32; OutVec
@@ -29,6 +31,7 @@ const GRID_W = 8;
 const KERNEL = 3;
 const STRIDE = 1;
 const PADDING = 1;
+const PARTS = 1;
 const BACKWARD = false;
 const RESIDUAL = false;
 const PIXELS = 4;
@@ -36,9 +39,25 @@ const COLUMNS = 1;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> X: array<InVec>;
-@group(0) @binding(1) var<storage, read> W: array<OutVec>;
-@group(0) @binding(2) var<storage, read> R: array<OutVec>;
-@group(0) @binding(3) var<storage, read_write> Y: array<OutVec>;
+@group(0) @binding(1) var<storage, read> W0: array<OutVec>;
+@group(0) @binding(2) var<storage, read> W1: array<OutVec>;
+@group(0) @binding(3) var<storage, read> W2: array<OutVec>;
+@group(0) @binding(4) var<storage, read> R: array<OutVec>;
+@group(0) @binding(5) var<storage, read_write> Y: array<OutVec>;
+
+fn weightAt(part: i32, i: i32) -> OutVec {
+  switch (part) {
+    case 1: {
+      return W1[i];
+    }
+    case 2: {
+      return W2[i];
+    }
+    default: {
+      return W0[i];
+    }
+  }
+}
 
 // Where a row (or column) of the output takes its input from: tap t of `count` reads filter row first + t * step at
 // input position origin + t * direction.
@@ -81,43 +100,50 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
 
   var sum: array<OutVec, PIXELS * COLUMNS>;
-  for (var ty = 0; ty < rows.count; ty++) {
-    for (var tx = 0; tx < columns.count; tx++) {
-      var base: array<i32, PIXELS>;
-      var inside: array<bool, PIXELS>;
-      // unroll
-      for (var p = 0; p < PIXELS; p++) {
-        let y = origin(gridY[p], parity.y) + ty * rows.direction;
-        let x = origin(gridX[p], parity.x) + tx * columns.direction;
-        inside[p] = y >= 0 && y < IN_H && x >= 0 && x < IN_W;
-        base[p] = select(0, ((image[p] * IN_H + y) * IN_W + x) * IN_VECS, inside[p]);
+  // unroll
+  for (var part = 0; part < PARTS; part++) {
+    for (var ty = 0; ty < rows.count; ty++) {
+      let ky = rows.first + ty * rows.step;
+      if (PARTS > 1 && ky != part) {
+        continue;
       }
-      let tap = (rows.first + ty * rows.step) * KERNEL + columns.first + tx * columns.step;
-      var w = tap * IN_C * OUT_VECS + column;
-      // A sum for each tap, then a sum of taps: shorter chains of additions lose fewer bits.
-      var part = array<OutVec, PIXELS * COLUMNS>();
-      for (var c = 0; c < IN_VECS; c++) {
-        var x: array<vec4f, PIXELS>;
+      for (var tx = 0; tx < columns.count; tx++) {
+        let kx = columns.first + tx * columns.step;
+        var base: array<i32, PIXELS>;
+        var inside: array<bool, PIXELS>;
         // unroll
         for (var p = 0; p < PIXELS; p++) {
-          x[p] = select(vec4f(), vec4f(X[base[p] + c]), inside[p]);
+          let y = origin(gridY[p], parity.y) + ty * rows.direction;
+          let x = origin(gridX[p], parity.x) + tx * columns.direction;
+          inside[p] = y >= 0 && y < IN_H && x >= 0 && x < IN_W;
+          base[p] = select(0, ((image[p] * IN_H + y) * IN_W + x) * IN_VECS, inside[p]);
         }
-        // unroll
-        for (var k = 0; k < IN_WIDTH; k++) {
+        var w = ((ky % (KERNEL / PARTS)) * KERNEL + kx) * IN_C * OUT_VECS + column;
+        // A sum for each tap, then a sum of taps: shorter chains of additions lose fewer bits.
+        var tap = array<OutVec, PIXELS * COLUMNS>();
+        for (var c = 0; c < IN_VECS; c++) {
+          var x: array<vec4f, PIXELS>;
           // unroll
-          for (var j = 0; j < COLUMNS; j++) {
-            let weight = W[w + k * OUT_VECS + j];
+          for (var p = 0; p < PIXELS; p++) {
+            x[p] = select(vec4f(), vec4f(X[base[p] + c]), inside[p]);
+          }
+          // unroll
+          for (var k = 0; k < IN_WIDTH; k++) {
             // unroll
-            for (var p = 0; p < PIXELS; p++) {
-              part[p * COLUMNS + j] = fma(OutVec(x[p][k]), weight, part[p * COLUMNS + j]);
+            for (var j = 0; j < COLUMNS; j++) {
+              let weight = weightAt(part, w + k * OUT_VECS + j);
+              // unroll
+              for (var p = 0; p < PIXELS; p++) {
+                tap[p * COLUMNS + j] = fma(OutVec(x[p][k]), weight, tap[p * COLUMNS + j]);
+              }
             }
           }
+          w += IN_WIDTH * OUT_VECS;
         }
-        w += IN_WIDTH * OUT_VECS;
-      }
-      // unroll
-      for (var i = 0; i < PIXELS * COLUMNS; i++) {
-        sum[i] += part[i];
+        // unroll
+        for (var i = 0; i < PIXELS * COLUMNS; i++) {
+          sum[i] += tap[i];
+        }
       }
     }
   }

@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { checkWritable, readImageSet, readStateDict, writeFileAtomic } from '../node/files.js';
-import { formatTable } from '../ood/evaluate.js';
+import { AVERAGE, formatTable } from '../ood/evaluate.js';
 import { CONVENTIONS, type Convention } from '../ood/metrics.js';
 import { SCORES } from '../ood/scores.js';
 import { embeddedTest, embeddedWeights } from './embedded.js';
@@ -72,6 +72,8 @@ async function run(args: Arguments): Promise<void> {
       `--${args.in ? 'ood' : 'in'} is missing: give --in and --ood, or neither for the embedded sets`,
     );
   }
+  if (args.ood?.has(AVERAGE))
+    throw new UsageError(`--ood ${AVERAGE}=.. takes the name of the row of means: give the set another`);
   if (args.json && args.json !== '-') await checkWritable(args.json);
   const weights = args.weights ?? embeddedWeights();
   const network = decodeNetwork(await readStateDict(weights), weights, args.normalize);

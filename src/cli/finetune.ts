@@ -1,6 +1,5 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import type { ImageSet } from '../data/image-set.js';
 import { UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import type { Regulariser } from '../graph/ops/energy-loss.js';
@@ -17,7 +16,7 @@ import { addExamples, nonNegativeNumber, normalization, number, positiveInteger 
 import {
   addTrainingOptions,
   prepareFiles,
-  readCheckpoint,
+  prepareRun,
   runTraining,
   stepsOf,
   type TrainingArguments,
@@ -86,28 +85,40 @@ export function defineFinetune(command: Command): void {
 async function finetune(given: Arguments, command: Command): Promise<void> {
   const embedded = isEmbedded(given);
   const args = embedded ? withEmbeddedDefaults(given, command) : given;
+  if (args.output === undefined)
+    throw new UsageError('--output is missing: where is the fine-tuned network to be saved?');
+  const regulariser = regulariserOf(args);
   const files = await prepareFiles(args);
   const data = embedded
     ? embeddedFinetuning()
     : { inDistribution: await readImageSet(args.in!), outliers: await readImageSet(args.outliers!) };
-  const options = optionsOf(args, data.inDistribution);
   const weights = embedded ? embeddedWeights() : args.weights!;
   const base = decodeNetwork(await readStateDict(weights), weights, args.normalize);
-  const checkpoint = args.resume ? await readCheckpoint(args.resume, command, () => options) : undefined;
+  const options: TrainingOptions = {
+    steps: stepsOf(args, data.inDistribution.count, DEFAULTS.epochs),
+    batch: args.batch,
+    outlierBatch: args.outlierBatch,
+    regulariser,
+    learningRate: args.lr,
+    ...OPTIMISER,
+    dropout: args.dropout,
+    augment: args.augment,
+    shuffle: args.shuffle,
+    seed: args.seed,
+  };
+  const { quiet } = args;
+  const run = await prepareRun(
+    { label: 'fine-tune', start: base, weights: base, data, options, files, quiet },
+    args.resume,
+    command,
+  );
 
   const engine = await openAnnouncedEngine(args);
   const before = embedded ? await evaluateEmbedded(engine, base, 'before', args.quiet) : undefined;
-  const { network, last } = await runTraining(engine, {
-    label: 'fine-tune',
-    start: checkpoint ?? base,
-    data,
-    options: checkpoint?.options ?? options,
-    files,
-    quiet: args.quiet,
-  });
+  const { network, last } = await runTraining(engine, run);
   const after = embedded ? await evaluateEmbedded(engine, network, 'after', args.quiet) : undefined;
   engine.destroy();
-  report(args, last, before && after ? { before, after } : undefined);
+  report(args, run.options.steps, last, before && after ? { before, after } : undefined);
 }
 
 function isEmbedded({ weights, in: images, outliers }: Arguments): boolean {
@@ -127,23 +138,6 @@ function withEmbeddedDefaults(args: Arguments, command: Command): Arguments {
     (name) => command.getOptionValueSource(name) !== 'cli' && !(name === 'steps' && args.epochs !== undefined),
   );
   return { ...args, ...Object.fromEntries(chosen.map((name) => [name, EMBEDDED[name as keyof typeof EMBEDDED]])) };
-}
-
-function optionsOf(args: Arguments, images: ImageSet): TrainingOptions {
-  if (args.output === undefined)
-    throw new UsageError('--output is missing: where is the fine-tuned network to be saved?');
-  return {
-    steps: stepsOf(args, images.count, DEFAULTS.epochs),
-    batch: args.batch,
-    outlierBatch: args.outlierBatch,
-    regulariser: regulariserOf(args),
-    learningRate: args.lr,
-    ...OPTIMISER,
-    dropout: args.dropout,
-    augment: args.augment,
-    shuffle: args.shuffle,
-    seed: args.seed,
-  };
 }
 
 function regulariserOf({ loss, mIn, mOut, lambda }: Arguments): Regulariser {
@@ -172,7 +166,8 @@ function evaluateEmbedded(
 
 function report(
   args: Arguments,
-  last: StepLog,
+  steps: number,
+  last: StepLog | undefined,
   evaluations: { before: Evaluation; after: Evaluation } | undefined,
 ): void {
   if (args.json) {
@@ -180,9 +175,10 @@ function report(
     return;
   }
   if (evaluations) console.log(compare(evaluations.before, evaluations.after));
-  console.log(
-    `${basename(args.output)}: saved after ${last.step} steps, loss ${last.loss.toFixed(4)}, mean energy ${last.energy_in.toFixed(2)} in-distribution and ${last.energy_out.toFixed(2)} on outliers`,
-  );
+  const figures = last
+    ? `, loss ${last.loss.toFixed(4)}, mean energy ${last.energy_in.toFixed(2)} in-distribution and ${last.energy_out.toFixed(2)} on outliers`
+    : '';
+  console.log(`${basename(args.output)}: saved after ${steps} steps${figures}`);
 }
 
 /** FPR95 / AUROC / AUPR of both evaluations side by side, in percent. */

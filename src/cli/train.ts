@@ -1,9 +1,10 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { type ImageSet, requireLabels } from '../data/image-set.js';
+import { DataError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
-import { parameterCount } from '../nn/network.js';
-import { OPTIMISER, type TrainingOptions } from '../nn/trainer.js';
+import { type Network, parameterCount } from '../nn/network.js';
+import { OPTIMISER, type StepLog, type TrainingOptions } from '../nn/trainer.js';
 import { wideResNet } from '../nn/wide-resnet.js';
 import { readImageSet } from '../node/files.js';
 import { embeddedTraining } from './embedded.js';
@@ -12,7 +13,7 @@ import { addExamples, normalization, positiveInteger } from './options.js';
 import {
   addTrainingOptions,
   prepareFiles,
-  readCheckpoint,
+  prepareRun,
   runTraining,
   stepsOf,
   type TrainingArguments,
@@ -56,9 +57,7 @@ export function defineTrain(command: Command): void {
 async function train(args: Arguments, command: Command): Promise<void> {
   const files = await prepareFiles(args);
   const set: ImageSet = args.data ? await readImageSet(args.data) : embeddedTraining();
-  const classes = set.classNames?.length ?? Math.max(...(set.labels ?? [])) + 1;
-  requireLabels(set, Math.max(classes, 1));
-  const options = (): TrainingOptions => ({
+  const options: TrainingOptions = {
     steps: stepsOf(args, set.count, DEFAULTS.epochs),
     batch: args.batch,
     outlierBatch: 0,
@@ -68,26 +67,43 @@ async function train(args: Arguments, command: Command): Promise<void> {
     augment: args.augment,
     shuffle: args.shuffle,
     seed: args.seed,
-  });
-  const checkpoint = args.resume ? await readCheckpoint(args.resume, command, options) : undefined;
-  const { depth, width, seed } = args;
-  const config = { depth, width, classes };
-  const start = checkpoint ?? wideResNet(config, { seed, normalization: args.normalize, classNames: set.classNames });
+  };
+  const { depth, width, seed, normalize, quiet } = args;
+  const start = wideResNet(
+    { depth, width, classes: classesOf(set) },
+    { seed, normalization: normalize, classNames: set.classNames },
+  );
+  const data = { inDistribution: set };
+  const run = await prepareRun({ label: 'train', start, data, options, files, quiet }, args.resume, command);
   const engine = await openAnnouncedEngine(args);
-  const { network, last } = await runTraining(engine, {
-    label: `train WRN-${depth}-${width}`,
-    start,
-    data: { inDistribution: set },
-    options: checkpoint?.options ?? options(),
-    files,
-    quiet: args.quiet,
-  });
+  const { network, last } = await runTraining(engine, run);
   engine.destroy();
-  const parameters = parameterCount(network.config);
-  if (args.json)
-    console.log(JSON.stringify({ output: args.output, network: network.config, parameters, last }, null, 2));
-  else
-    console.log(
-      `${basename(args.output)}: WRN-${network.config.depth}-${network.config.width} of ${parameters} parameters, ${last.step} steps on ${set.name}, loss ${last.loss.toFixed(4)}`,
+  report(args, set, network, run.options.steps, last);
+}
+
+/** As many classes as the set names, or as its labels tell. */
+function classesOf(set: ImageSet): number {
+  if (set.classNames) return set.classNames.length;
+  const labels = requireLabels(set, Number.POSITIVE_INFINITY);
+  const classes = labels.reduce((most, label) => Math.max(most, label), 0) + 1;
+  if (classes < 2) throw new DataError(`${set.name}: every label is 0, but there must be at least 2 classes`);
+  if (classes > set.count) {
+    throw new DataError(
+      `${set.name}: its ${set.count} images have labels up to ${classes - 1}; number the classes from 0 without gaps`,
     );
+  }
+  return classes;
+}
+
+function report(args: Arguments, set: ImageSet, network: Network, steps: number, last: StepLog | undefined): void {
+  const parameters = parameterCount(network.config);
+  if (args.json) {
+    console.log(JSON.stringify({ output: args.output, network: network.config, parameters, last }, null, 2));
+    return;
+  }
+  const { depth, width } = network.config;
+  const figures = last ? `, loss ${last.loss.toFixed(4)}` : '';
+  console.log(
+    `${basename(args.output)}: WRN-${depth}-${width} of ${parameters} parameters, ${steps} steps on ${set.name}${figures}`,
+  );
 }

@@ -1,18 +1,26 @@
-import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { DivergenceError, UsageError } from '../errors.js';
+import { DataError, DivergenceError, UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import {
   type Checkpoint,
+  type DataFingerprints,
   decodeCheckpoint,
   encodeCheckpoint,
   fingerprints,
   requireSameData,
 } from '../nn/checkpoint.js';
-import type { Network } from '../nn/network.js';
+import type { Network, WideResNetConfig } from '../nn/network.js';
 import { encodeNetwork } from '../nn/network-file.js';
-import { type StepLog, Trainer, type TrainingData, type TrainingOptions } from '../nn/trainer.js';
+import {
+  checkTraining,
+  type StepLog,
+  Trainer,
+  type TrainingData,
+  type TrainingOptions,
+  type TrainingState,
+} from '../nn/trainer.js';
 import { checkWritable, readFileBytes, writeFileAtomic } from '../node/files.js';
 import { catchInterrupts, type InterruptedError } from './interrupt.js';
 import { addQuiet, positiveInteger, positiveNumber, probability, seed } from './options.js';
@@ -60,8 +68,20 @@ export function stepsOf(args: TrainingArguments, images: number, defaultEpochs: 
   return args.steps ?? Math.max(1, Math.round(((args.epochs ?? defaultEpochs) * images) / args.batch));
 }
 
-/** Which arguments decide which of the options a checkpoint keeps. */
-const DECIDED_BY: Readonly<Partial<Record<keyof TrainingOptions, readonly string[]>>> = {
+/** What a run keeps to from beginning to end. */
+type Settings = TrainingOptions & WideResNetConfig & Pick<Network, 'normalization'>;
+
+const settingsOf = (network: Network, options: TrainingOptions): Settings => ({
+  ...options,
+  ...network.config,
+  normalization: network.normalization,
+});
+
+/** Which arguments decide which setting. */
+const DECIDED_BY: Readonly<Partial<Record<keyof Settings, readonly string[]>>> = {
+  depth: ['depth'],
+  width: ['width'],
+  normalization: ['normalize'],
   steps: ['steps', 'epochs'],
   batch: ['batch'],
   outlierBatch: ['outlierBatch'],
@@ -73,7 +93,7 @@ const DECIDED_BY: Readonly<Partial<Record<keyof TrainingOptions, readonly string
   seed: ['seed'],
 };
 
-/** Where a run's files go; found writable before anything is computed. */
+/** Where a run's files go. */
 export interface RunFiles {
   readonly output: string;
   readonly log: string | undefined;
@@ -81,78 +101,93 @@ export interface RunFiles {
   readonly checkpoint: { readonly folder: string; readonly regular: boolean };
 }
 
+/** Where a run's files go, found writable before anything is computed; nothing is left behind by that. */
 export async function prepareFiles(
   args: Pick<TrainingArguments, 'output' | 'log' | 'checkpoint' | 'resume'>,
 ): Promise<RunFiles> {
   await checkWritable(args.output);
   if (args.log) await checkWritable(args.log);
   const folder = args.checkpoint ?? args.resume ?? `${args.output}.checkpoint`;
-  if (args.checkpoint) {
-    await mkdir(folder, { recursive: true }).catch((error: Error) => {
-      throw new UsageError(`--checkpoint ${folder} cannot be made: ${error.message}`);
-    });
-    await checkWritable(join(folder, CHECKPOINT_FILE));
-  }
+  const made = await mkdir(folder, { recursive: true }).catch((error: Error) => {
+    throw new DataError(
+      `cannot make the folder for checkpoints, ${folder} (${error.message}): give another --checkpoint`,
+    );
+  });
+  await checkWritable(join(folder, CHECKPOINT_FILE));
+  if (made) await rm(made, { recursive: true });
   return { output: args.output, log: args.log, checkpoint: { folder, regular: args.checkpoint !== undefined } };
 }
 
 const CHECKPOINT_FILE = 'checkpoint.safetensors';
 const CHECKPOINT_INTERVAL = 60_000;
 
-/**
- * The checkpoint to go on from. Options that the command line names must be those the run began with; the others are taken
- * from it.
- */
-export async function readCheckpoint(
-  folder: string,
-  command: Command,
-  wanted: (network: Network) => TrainingOptions,
-): Promise<Checkpoint> {
-  const path = join(folder, CHECKPOINT_FILE);
-  const checkpoint = decodeCheckpoint(await readFileBytes(path), path);
-  const given = wanted(checkpoint.state.network);
-  for (const [option, names] of Object.entries(DECIDED_BY) as [keyof TrainingOptions, readonly string[]][]) {
-    const named = names.filter((name) => command.getOptionValueSource(name) === 'cli');
-    if (named.length > 0 && JSON.stringify(given[option]) !== JSON.stringify(checkpoint.options[option])) {
-      const flags = named
-        .map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
-        .join(', ');
-      throw new UsageError(
-        `${flags} differs from the run in ${folder} (${option} ${JSON.stringify(checkpoint.options[option])}): leave it out, or start anew without --resume`,
-      );
-    }
-  }
-  return checkpoint;
-}
-
 /** A training run from its beginning, or from a checkpoint, to its saved network. */
 export interface Run {
   readonly label: string;
-  readonly start: Network | Checkpoint;
+  readonly start: Network | TrainingState;
   readonly data: TrainingData;
+  readonly fingerprints: DataFingerprints;
   readonly options: TrainingOptions;
   readonly files: RunFiles;
   readonly quiet?: boolean | undefined;
 }
 
 /**
+ * A run that nothing speaks against, found without a GPU. With --resume it goes on from the checkpoint: what the command line
+ * names must be as the run began, everything else is taken from it.
+ * @param wanted.weights the network that is fine-tuned; absent where `start` is a fresh one
+ */
+export async function prepareRun(
+  wanted: Omit<Run, 'start' | 'fingerprints'> & { readonly start: Network; readonly weights?: Network },
+  resume: string | undefined,
+  command: Command,
+): Promise<Run> {
+  const { weights, ...run } = wanted;
+  const hashes = await fingerprints(run.data, weights);
+  if (resume === undefined) {
+    checkTraining(run.start, run.data, run.options);
+    return { ...run, fingerprints: hashes };
+  }
+  const path = join(resume, CHECKPOINT_FILE);
+  const checkpoint = decodeCheckpoint(await readFileBytes(path), path);
+  requireSameSettings(checkpoint, settingsOf(run.start, run.options), resume, command);
+  requireSameData(checkpoint, hashes, resume);
+  const { state, options } = checkpoint;
+  checkTraining(state.network, run.data, options);
+  return { ...run, start: state, options, fingerprints: hashes };
+}
+
+function requireSameSettings(checkpoint: Checkpoint, given: Settings, folder: string, command: Command): void {
+  const begun = settingsOf(checkpoint.state.network, checkpoint.options);
+  for (const [setting, names] of Object.entries(DECIDED_BY) as [keyof Settings, readonly string[]][]) {
+    const named = names.filter((name) => command.getOptionValueSource(name) === 'cli');
+    if (named.length > 0 && JSON.stringify(given[setting]) !== JSON.stringify(begun[setting])) {
+      const flags = named
+        .map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
+        .join(', ');
+      throw new UsageError(
+        `${flags} differs from the run in ${folder} (${setting} ${JSON.stringify(begun[setting])}): leave it out, or start anew without --resume`,
+      );
+    }
+  }
+}
+
+/**
  * Train with a progress bar, a log, checkpoints and Ctrl-C, and save the network.
+ * @returns the network, and the figures of the last step (none where the checkpoint was of a run that had ended)
  * @throws InterruptedError after Ctrl-C, the state being saved; DivergenceError likewise
  */
-export async function runTraining(engine: Engine, run: Run): Promise<{ network: Network; last: StepLog }> {
+export async function runTraining(engine: Engine, run: Run): Promise<{ network: Network; last: StepLog | undefined }> {
   const { data, options, files, start } = run;
-  const resumed = 'options' in start ? start : undefined;
-  const hashes = await fingerprints(data);
-  if (resumed) requireSameData(resumed, hashes, files.checkpoint.folder);
-  if (files.log) await startLog(files.log, resumed?.state.step ?? 0);
   const signal = catchInterrupts();
-  const trainer = await Trainer.create(engine, resumed?.state ?? (start as Network), data, options);
+  const trainer = await Trainer.create(engine, start, data, options);
+  if (files.log) await startLog(files.log, trainer.step);
   const progress = startProgress({ label: run.label, total: options.steps, start: trainer.step, quiet: run.quiet });
 
   const save = async (): Promise<string> => {
     const { folder } = files.checkpoint;
     await mkdir(folder, { recursive: true });
-    const checkpoint = { state: await trainer.state(), options, data: hashes };
+    const checkpoint = { state: await trainer.state(), options, data: run.fingerprints };
     await writeFileAtomic(join(folder, CHECKPOINT_FILE), encodeCheckpoint(checkpoint));
     return folder;
   };
@@ -187,7 +222,7 @@ export async function runTraining(engine: Engine, run: Run): Promise<{ network: 
   const network = await trainer.network();
   await writeFileAtomic(files.output, encodeNetwork(network));
   trainer.destroy();
-  return { network, last: last! };
+  return { network, last };
 }
 
 /** The fields of a line of --log. */
@@ -203,6 +238,15 @@ function figures(entry: StepLog, { outlierBatch }: TrainingOptions): Record<stri
 /** Begin a log, or cut one back to the steps that were done when the run stopped. */
 async function startLog(path: string, step: number): Promise<void> {
   const text = step > 0 ? await readFile(path, 'utf8').catch(() => '') : '';
-  const kept = text.split('\n').filter((line) => line !== '' && (JSON.parse(line) as StepLog).step <= step);
+  const kept = text.split('\n').filter((line) => stepIn(line) <= step);
   await writeFile(path, kept.map((line) => `${line}\n`).join(''));
+}
+
+/** The step that a line of a log is of; none for what is left of a line where a run was killed. */
+function stepIn(line: string): number {
+  try {
+    return (JSON.parse(line) as StepLog).step;
+  } catch {
+    return Number.NaN;
+  }
 }

@@ -49,9 +49,14 @@ export function imageSetFromCifar(
 
 /**
  * The labels of a set that must have them, for a network of `classes` classes.
- * @throws {DataError} if the set has none, or one is out of range (naming which).
+ * @throws {DataError} if the set has none, or one is out of range (naming which), or its classes are not as many.
  */
-export function requireLabels({ name, labels }: ImageSet, classes: number): Int32Array {
+export function requireLabels({ name, labels, classNames }: ImageSet, classes: number): Int32Array {
+  if (classNames && classNames.length !== classes) {
+    throw new DataError(
+      `${name} has ${classNames.length} classes, but the network has ${classes}; give the data set that the network was made for`,
+    );
+  }
   if (!labels) throw new DataError(`${name} has no labels; add an integer array 'labels' with one number an image`);
   const index = labels.findIndex((label) => label >= classes);
   if (index >= 0) {

@@ -1,5 +1,5 @@
 import { DeviceError } from '../errors.js';
-import { type Constant, type Dispatch, type ShaderName, specialise } from '../kernels/dispatch.js';
+import { type Dispatch, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
 
 /** What an engine has made on its device so far. A step that is replayed leaves all of these as they were but submits. */
 export interface Counters {
@@ -108,7 +108,7 @@ export class Engine {
     const buffer = this.device.createBuffer({
       label,
       size: rounded,
-      usage: GPU_BUFFER_STORAGE | GPU_BUFFER_COPY_SRC | GPU_BUFFER_COPY_DST,
+      usage: GPU_BUFFER_STORAGE | GPU_BUFFER_UNIFORM | GPU_BUFFER_COPY_SRC | GPU_BUFFER_COPY_DST,
     });
     this.counters.buffers++;
     this.counters.bytes += rounded;
@@ -192,9 +192,10 @@ export class Engine {
     return copies;
   }
 
-  /** The pipeline of a specialised shader; the same one for the same shader and constants. */
-  pipeline(shader: ShaderName, constants: Readonly<Record<string, Constant>>): Promise<GPUComputePipeline> {
-    const code = specialise(shader, constants);
+  /** The pipeline of a specialised shader; the same one for the same shader, constants and uniforms. */
+  pipeline(specialisation: ShaderSpecialisation): Promise<GPUComputePipeline> {
+    const { shader } = specialisation;
+    const code = specialise(specialisation);
     let pipeline = this.pipelines.get(code);
     if (!pipeline) {
       this.counters.pipelines++;
@@ -214,8 +215,9 @@ export class Engine {
   }
 
   /** Resolve a dispatch's pipeline and bind group once, to be recorded any number of times. */
-  async prepare({ shader, constants, bindings, workgroups }: Dispatch<Storage>): Promise<PreparedDispatch> {
-    const pipeline = await this.pipeline(shader, constants);
+  async prepare(dispatch: Dispatch<Storage>): Promise<PreparedDispatch> {
+    const { shader, bindings, workgroups } = dispatch;
+    const pipeline = await this.pipeline(dispatch);
     this.counters.bindGroups++;
     const bindGroup = this.device.createBindGroup({
       label: shader,
@@ -264,5 +266,6 @@ export function record(pass: GPUComputePassEncoder, dispatches: readonly Prepare
 const GPU_BUFFER_MAP_READ = 0x1;
 const GPU_BUFFER_COPY_SRC = 0x4;
 const GPU_BUFFER_COPY_DST = 0x8;
+const GPU_BUFFER_UNIFORM = 0x40;
 const GPU_BUFFER_STORAGE = 0x80;
 const GPU_MAP_READ = 0x1;

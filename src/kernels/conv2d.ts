@@ -1,4 +1,4 @@
-import { type Dispatch, largestDivisor, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, largestDivisor, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
 export interface Conv2dShape {
@@ -24,17 +24,50 @@ const PIXELS = 4;
 /** Vectors of output channels an invocation computes: as many as divide them and stay in registers. */
 const columnsOf = (vectors: number) => largestDivisor(vectors, [4, 2]);
 
+/** A filter as the kernel reads it: [kernel, kernel, inChannels, outChannels]. */
+interface FilterShape {
+  readonly kernel: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+}
+
 /**
- * Convolution, forward. `x` is [batch, inHeight, inWidth, inChannels], `w` [kernel, kernel, inChannels, outChannels], `y`
- * [batch, outHeight, outWidth, outChannels]; `residual`, of y's shape, is added on store.
+ * Into how many parts, rows of it, a filter is bound: as many as make each fit a uniform buffer, 1 or `kernel`. Where none
+ * does, it is one storage buffer.
+ */
+export function filterParts({ kernel, inChannels, outChannels }: FilterShape): { parts: number; uniform: boolean } {
+  const rowElements = kernel * inChannels * outChannels;
+  const fits = (rows: number) => outChannels % 4 === 0 && rows * rowElements * 4 <= MAX_UNIFORM_BYTES;
+  if (fits(kernel)) return { parts: 1, uniform: true };
+  // A binding starts at a multiple of 64 elements, and the shader has names for three.
+  if (kernel === 3 && rowElements % 64 === 0 && fits(1)) return { parts: kernel, uniform: true };
+  return { parts: 1, uniform: false };
+}
+
+/** Bindings, constants and uniforms that a filter adds to a convolution; `w` holds its parts. */
+function filterBindings<B>(filter: FilterShape, w: readonly B[]) {
+  const { parts, uniform } = filterParts(filter);
+  if (w.length !== parts) throw new Error(`conv2d: a filter in ${parts} parts is bound in ${w.length}`);
+  const length = (filter.kernel ** 2 * filter.inChannels * filter.outChannels) / parts / 4;
+  return {
+    bindings: [w[0]!, w[1] ?? w[0]!, w[2] ?? w[0]!],
+    parts,
+    uniforms: uniform ? { W0: length, W1: length, W2: length } : {},
+  };
+}
+
+/**
+ * Convolution, forward. `x` is [batch, inHeight, inWidth, inChannels], `w` the {@link filterParts} of [kernel, kernel,
+ * inChannels, outChannels], `y` [batch, outHeight, outWidth, outChannels]; `residual`, of y's shape, is added on store.
  */
 export function conv2dForward<B>(
   shape: Conv2dShape,
-  { x, w, y, residual }: { x: B; w: B; y: B; residual?: B | undefined },
+  { x, w, y, residual }: { x: B; w: readonly B[]; y: B; residual?: B | undefined },
 ): Dispatch<B> {
   const { height, width } = conv2dOutput(shape);
   const outWidth = vectorWidth(shape.outChannels);
   const columns = columnsOf(shape.outChannels / outWidth);
+  const filter = filterBindings(shape, w);
   return {
     shader: 'conv2d',
     constants: {
@@ -52,12 +85,14 @@ export function conv2dForward<B>(
       KERNEL: shape.kernel,
       STRIDE: shape.stride,
       PADDING: padding(shape),
+      PARTS: filter.parts,
       RESIDUAL: residual !== undefined,
       PIXELS,
       COLUMNS: columns,
       WORKGROUP,
     },
-    bindings: [x, w, residual ?? w, y],
+    bindings: [x, ...filter.bindings, residual ?? w[0]!, y],
+    uniforms: filter.uniforms,
     workgroups: [
       Math.ceil((shape.batch * height * width) / (PIXELS * WORKGROUP)),
       shape.outChannels / outWidth / columns,
@@ -68,16 +103,21 @@ export function conv2dForward<B>(
 
 /**
  * Convolution, backward-data: the gradient of the input. `shape` is that of the forward convolution; `gradient` is
- * [batch, outHeight, outWidth, outChannels], `w` its filter with channels swapped, [kernel, kernel, outChannels, inChannels]
- * (see {@link transposeFilter}), `y` [batch, inHeight, inWidth, inChannels]; `residual`, of y's shape, is added on store.
+ * [batch, outHeight, outWidth, outChannels], `w` the {@link filterParts} of its filter with channels swapped, [kernel,
+ * kernel, outChannels, inChannels] (see {@link transposeFilter}), `y` [batch, inHeight, inWidth, inChannels]; `residual`, of
+ * y's shape, is added on store.
  */
 export function conv2dBackwardData<B>(
   shape: Conv2dShape,
-  { gradient, w, y, residual }: { gradient: B; w: B; y: B; residual?: B | undefined },
+  { gradient, w, y, residual }: { gradient: B; w: readonly B[]; y: B; residual?: B | undefined },
 ): Dispatch<B> {
   const { height, width } = conv2dOutput(shape);
   const outWidth = vectorWidth(shape.inChannels);
   const columns = columnsOf(shape.inChannels / outWidth);
+  const filter = filterBindings(
+    { kernel: shape.kernel, inChannels: shape.outChannels, outChannels: shape.inChannels },
+    w,
+  );
   return {
     shader: 'conv2d',
     constants: {
@@ -95,13 +135,15 @@ export function conv2dBackwardData<B>(
       KERNEL: shape.kernel,
       STRIDE: shape.stride,
       PADDING: padding(shape),
+      PARTS: filter.parts,
       BACKWARD: true,
       RESIDUAL: residual !== undefined,
       PIXELS,
       COLUMNS: columns,
       WORKGROUP,
     },
-    bindings: [gradient, w, residual ?? w, y],
+    bindings: [gradient, ...filter.bindings, residual ?? w[0]!, y],
+    uniforms: filter.uniforms,
     workgroups: [
       Math.ceil((shape.batch * height * width) / (PIXELS * WORKGROUP)),
       shape.inChannels / outWidth / columns,
@@ -142,7 +184,7 @@ export function conv2dBackwardWeights<B>(
   const inWidth = vectorWidth(shape.inChannels);
   const outWidth = vectorWidth(shape.outChannels);
   const columns = columnsOf(shape.outChannels / outWidth);
-  const rows = shape.kernel ** 2 * (shape.inChannels / inWidth);
+  const rows = shape.kernel * (shape.inChannels / inWidth);
   const workgroup = Math.min(Math.ceil(rows / 8) * 8, WORKGROUP);
   const splits = conv2dSplits(shape);
   return {

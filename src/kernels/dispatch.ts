@@ -5,14 +5,19 @@ export type ShaderName = keyof typeof SHADERS;
 /** A value for one of a shader's `const`s: a number, a boolean, or three numbers for a `vec3f`. */
 export type Constant = number | boolean | readonly [number, number, number];
 
-/**
- * One kernel, specialised for its shapes and ready to be recorded: which shader, the values of its constants, what is bound
- * (in order of `@binding`) and how many workgroups run. `B` is whatever stands for a buffer where the kernel is used: a
- * graph's tensor, or a GPU buffer.
- */
-export interface Dispatch<B> {
+/** What a shader's source is made from. */
+export interface ShaderSpecialisation {
   readonly shader: ShaderName;
   readonly constants: Readonly<Record<string, Constant>>;
+  /** Bindings that are to be uniform buffers: the name in the shader, and the length in elements. */
+  readonly uniforms?: Readonly<Record<string, number>>;
+}
+
+/**
+ * One kernel, specialised for its shapes and ready to be recorded: its shader, what is bound (in order of `@binding`) and
+ * how many workgroups run. `B` is whatever stands for a buffer where the kernel is used: a graph's tensor, or a GPU buffer.
+ */
+export interface Dispatch<B> extends ShaderSpecialisation {
   readonly bindings: readonly B[];
   readonly workgroups: readonly [number, number, number];
 }
@@ -43,18 +48,27 @@ export function largestDivisor(n: number, candidates: readonly number[]): number
 /** Which `const` holds the width of a vector type, by the type's name in the shaders. */
 const VECTOR_TYPES = { Vec: 'WIDTH', InVec: 'IN_WIDTH', OutVec: 'OUT_WIDTH' } as const;
 
+/** The most bytes a uniform buffer may have on every device (maxUniformBufferBindingSize). */
+export const MAX_UNIFORM_BYTES = 65536;
+
 /**
- * A shader's source with its `const` lines set, vector types narrowed to scalars where their width is 1, and loops marked
+ * A shader's source with its `const` lines set, bindings moved to uniform buffers where `uniforms` says so, vector types narrowed to scalars where their width is 1, and loops marked
  * `// unroll` written out. Text substitution and not `override`s, because register tiles are arrays, whose sizes must be
  * constants.
  */
-export function specialise(shader: ShaderName, constants: Readonly<Record<string, Constant>>): string {
+export function specialise({ shader, constants, uniforms = {} }: ShaderSpecialisation): string {
   let code: string = SHADERS[shader];
   for (const [name, value] of Object.entries(constants)) {
     const line = new RegExp(`^const ${name} = [^;]+;`, 'm');
     if (!line.test(code)) throw new Error(`shader ${shader} has no constant ${name}`);
     const literal = typeof value === 'object' ? `vec3f(${value.join(', ')})` : String(value);
     code = code.replace(line, `const ${name} = ${literal};`);
+  }
+  for (const [name, length] of Object.entries(uniforms)) {
+    code = code.replace(
+      new RegExp(`var<storage, read> ${name}: array<(\\w+)>;`),
+      `var<uniform> ${name}: array<$1, ${length}>;`,
+    );
   }
   for (const [type, width] of Object.entries(VECTOR_TYPES)) {
     if (constants[width] === 1) code = code.replace(`alias ${type} = vec4f;`, `alias ${type} = f32;`);

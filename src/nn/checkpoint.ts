@@ -2,7 +2,7 @@ import type { ImageSet } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
-import { type Network, stateDictOf, type Values } from './network.js';
+import { isStatistic, type Network, stateDictOf, type Values } from './network.js';
 import { decodeNetwork, networkMetadata } from './network-file.js';
 import type { TrainingData, TrainingOptions, TrainingState } from './trainer.js';
 
@@ -13,13 +13,15 @@ import type { TrainingData, TrainingOptions, TrainingState } from './trainer.js'
 export interface Checkpoint {
   readonly state: TrainingState;
   readonly options: TrainingOptions;
-  /** SHA-256 of each data set, as {@link fingerprint} gives it. */
+  /** SHA-256 of what went in, as {@link fingerprints} gives it. */
   readonly data: DataFingerprints;
 }
 
 export interface DataFingerprints {
   readonly inDistribution: string;
   readonly outliers?: string | undefined;
+  /** Of the network that was fine-tuned; absent where training began from scratch, which the seed decides. */
+  readonly weights?: string | undefined;
 }
 
 const VELOCITY = 'velocity.';
@@ -50,20 +52,20 @@ export function decodeCheckpoint(bytes: Uint8Array, fileName: string): Checkpoin
   const network = decodeNetwork({ tensors: weights, metadata }, fileName);
   try {
     const { step, options, data } = JSON.parse(metadata.training) as { step: number } & Omit<Checkpoint, 'state'>;
-    if (!Number.isInteger(step) || typeof options?.steps !== 'number' || typeof data?.inDistribution !== 'string')
-      throw 0;
+    if (!(Number.isInteger(step) && step >= 0 && step <= options.steps && typeof data.inDistribution === 'string'))
+      throw new Error(`step ${step} of ${options.steps}`);
     return { state: { network, velocity: velocityOf(network, momenta), step }, options, data };
-  } catch {
-    throw new DataError(`${fileName}: its training state is damaged`);
+  } catch (cause) {
+    throw new DataError(`${fileName}: its training state is damaged: start the run anew`, { cause });
   }
 }
 
 function velocityOf(network: Network, momenta: ReadonlyMap<string, NdArray>): Map<string, Values> {
   const velocity = new Map<string, Values>();
   for (const [name, { shape }] of network.state) {
+    if (isStatistic(name)) continue;
     const tensor = momenta.get(name);
-    if (!tensor) continue;
-    if (tensor.shape.join() !== shape.join()) throw new Error(name);
+    if (tensor?.dtype !== 'float32' || tensor.shape.join() !== shape.join()) throw new Error(VELOCITY + name);
     velocity.set(name, { shape, data: Float32Array.from(tensor.data as Float32Array) });
   }
   return velocity;
@@ -72,32 +74,36 @@ function velocityOf(network: Network, momenta: ReadonlyMap<string, NdArray>): Ma
 /** SHA-256, in hexadecimal, of an image set's pixels and labels. */
 export async function fingerprint(set: ImageSet): Promise<string> {
   const parts = [set.images, ...(set.labels ? [set.labels] : [])];
-  const hex = await Promise.all(
-    parts.map(async ({ buffer, byteOffset, byteLength }) => {
-      const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-      return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-    }),
-  );
-  return hex.join('-');
+  return (await Promise.all(parts.map(sha256))).join('-');
 }
 
-/** The fingerprints of a run's data. */
-export async function fingerprints({ inDistribution, outliers }: TrainingData): Promise<DataFingerprints> {
+async function sha256({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<string> {
+  const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** The fingerprints of a run's data, and of the network that it fine-tunes, if it does. */
+export async function fingerprints(
+  { inDistribution, outliers }: TrainingData,
+  weights?: Network,
+): Promise<DataFingerprints> {
   return {
     inDistribution: await fingerprint(inDistribution),
     ...(outliers ? { outliers: await fingerprint(outliers) } : {}),
+    ...(weights ? { weights: await sha256(writeSafetensors(stateDictOf(weights))) } : {}),
   };
 }
 
 /**
- * Refuse to go on with other data than a run began with.
- * @throws UsageError naming the set that differs
+ * Refuse to go on with other data, or for other weights, than a run began with.
+ * @throws UsageError naming what differs
  */
 export function requireSameData(checkpoint: Checkpoint, data: DataFingerprints, source: string): void {
   for (const [key, what] of [
     ['inDistribution', 'in-distribution images'],
     ['outliers', 'outliers'],
+    ['weights', 'weights'],
   ] as const) {
     if (checkpoint.data[key] !== data[key]) {
       throw new UsageError(`the ${what} are not those that the run in ${source} began with: give the same files`);

@@ -54,7 +54,7 @@ function readClassNames(metadata: Record<string, string>, fileName: string): str
   const value = parse(metadata.class_names, fileName, 'class_names');
   if (value === undefined) return undefined;
   if (!Array.isArray(value) || !value.every((name) => typeof name === 'string')) {
-    throw new DataError(`${fileName}: its metadata's class_names is not a list of names`);
+    throw new DataError(`${fileName}: its metadata's class_names is not a list of names: write the file again`);
   }
   return value;
 }
@@ -64,6 +64,6 @@ function parse(text: string | undefined, fileName: string, field: string): unkno
   try {
     return JSON.parse(text);
   } catch {
-    throw new DataError(`${fileName}: its metadata's ${field} is not JSON`);
+    throw new DataError(`${fileName}: its metadata's ${field} is not JSON: write the file again`);
   }
 }

@@ -98,7 +98,7 @@ export function parameterCount(config: WideResNetConfig): number {
 
 /**
  * A network from a state dict: depth, width and classes are read off the tensors, every tensor is checked.
- * @param tensors by PyTorch's names, float16, 32 or 64; num_batches_tracked may be missing, as in old files
+ * @param tensors by PyTorch's names, of any floating-point type; num_batches_tracked may be missing, as in old files
  * @param source what to call the file in messages
  * @throws DataError where a tensor is missing, unknown, of a wrong shape, or has NaN or infinite values
  */
@@ -117,6 +117,10 @@ export function networkFromState(
         `${source}: ${name} is ${showShape(tensor.shape)}, but ${describe(config)} needs ${showShape(shape)}`,
       );
     }
+    if (!/^b?float\d+$/.test(tensor.dtype))
+      throw new DataError(
+        `${source}: ${name} is ${tensor.dtype}, but must be floating point: save the network unquantised`,
+      );
     const data = Float32Array.from(toFloat32(tensor));
     const bad = data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
@@ -130,8 +134,17 @@ export function networkFromState(
       throw new DataError(`${source}: ${describe(config)} has no tensor ${name}: is this another kind of network?`);
     }
   }
-  const tracked = tensors.get('bn1.num_batches_tracked');
-  return { config, state, batchesTracked: tracked ? Number(tracked.data[0]) : 0, ...options };
+  return { config, state, batchesTracked: readBatchesTracked(tensors, source), ...options };
+}
+
+function readBatchesTracked(tensors: ReadonlyMap<string, NdArray>, source: string): number {
+  const name = 'bn1.num_batches_tracked';
+  const batches = Number(tensors.get(name)?.data[0] ?? 0);
+  if (!Number.isSafeInteger(batches) || batches < 0)
+    throw new DataError(
+      `${source}: ${name} is ${batches}, but must be a whole number of 0 or more: the file is damaged`,
+    );
+  return batches;
 }
 
 const describe = ({ depth, width, classes }: WideResNetConfig) => `a WRN-${depth}-${width} of ${classes} classes`;

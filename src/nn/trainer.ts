@@ -5,7 +5,13 @@ import { DivergenceError, UsageError } from '../errors.js';
 import type { Engine, Storage } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
 import { Graph, type Tensor } from '../graph/graph.js';
-import { energyLoss, LOG_WIDTH, lossStatistics, type Regulariser } from '../graph/ops/energy-loss.js';
+import {
+  energyLoss,
+  LOG_WIDTH,
+  lossStatistics,
+  type Regulariser,
+  requireRegulariser,
+} from '../graph/ops/energy-loss.js';
 import { type GatherSource, gatherImages } from '../graph/ops/gather-images.js';
 import { pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
 import { Program } from '../graph/program.js';
@@ -140,8 +146,7 @@ export class Trainer {
   ): Promise<Trainer> {
     const state = 'network' in start ? start : { network: start, velocity: undefined, step: 0 };
     const { network } = state;
-    checkOptions(options, data);
-    const labels = requireLabels(data.inDistribution, network.config.classes);
+    const labels = checkTraining(network, data, options);
 
     const layout = stateLayout(network.config);
     const device = uploadState(engine, layout, network);
@@ -283,15 +288,21 @@ export class Trainer {
 
   /** All that another trainer of the same options and data needs to go on from here. */
   async state(): Promise<TrainingState> {
-    const { parameters, statistics, velocity } = this.tensors;
-    const [p, s, v] = await this.program.read(parameters, statistics, velocity);
+    const { parameters, statistics, velocity, halted } = this.tensors;
+    const step = this.done;
+    const buffers = await this.engine.read(
+      [parameters, statistics, velocity, halted].map((tensor) => this.program.storage(tensor)),
+    );
+    const [p, s, v] = buffers.map((buffer) => new Float32Array(buffer));
+    // Steps that were submitted after one diverged have changed nothing.
+    const good = Math.min(step, new Uint32Array(buffers[3]!)[0]! - 1);
     const { layout, base } = this;
     const unordered = new Map([...unpackArena(layout.parameters, p!), ...unpackArena(layout.statistics, s!)]);
     const state = new Map([...base.state.keys()].map((name) => [name, unordered.get(name)!]));
     return {
-      network: { ...base, state, batchesTracked: base.batchesTracked + this.done - this.startedAt },
+      network: { ...base, state, batchesTracked: base.batchesTracked + good - this.startedAt },
       velocity: unpackArena(layout.parameters, v!),
-      step: this.done,
+      step: good,
     };
   }
 
@@ -385,28 +396,39 @@ function trainingStep(
   return { graph, bindings, parameters, statistics, velocity, halted, log, step, labels, indices };
 }
 
-function checkOptions(options: TrainingOptions, { inDistribution, outliers }: TrainingData): void {
-  const { batch, outlierBatch, steps, dropout, learningRate } = options;
-  const positive = (what: string, value: number) => {
-    if (!Number.isInteger(value) || value < 1)
-      throw new UsageError(`${what} is ${value}, but must be a positive whole number`);
-  };
-  positive('steps', steps);
-  positive('batch', batch);
-  if (batch > inDistribution.count) {
-    throw new UsageError(
-      `batch ${batch} is larger than ${inDistribution.name}, which has ${inDistribution.count} images`,
-    );
-  }
+/**
+ * Refuse, without a GPU, what {@link Trainer.create} would refuse.
+ * @returns the labels
+ * @throws UsageError for options that cannot be; DataError where labels do not fit the network
+ */
+export function checkTraining(
+  network: Network,
+  { inDistribution, outliers }: TrainingData,
+  options: TrainingOptions,
+): Int32Array {
+  const { batch, outlierBatch, regulariser, steps, dropout, learningRate, seed } = options;
+  requireCount('steps', steps, 1);
+  requireCount('batch', batch, 1);
+  requireCount('outlier batch', outlierBatch, regulariser ? 1 : 0);
+  requireCount('seed', seed, 0);
+  if (seed >= 2 ** 32) throw new UsageError(`seed ${seed} is not below 2^32`);
   if (outlierBatch > 0 && !outliers)
-    throw new UsageError(`outlier batch is ${outlierBatch}, but there are no outliers`);
-  if (options.regulariser && outlierBatch < 1)
-    throw new UsageError(`outlier batch is ${outlierBatch}: the loss needs at least 1`);
-  if (outliers && outlierBatch > outliers.count) {
-    throw new UsageError(
-      `outlier batch ${outlierBatch} is larger than ${outliers.name}, which has ${outliers.count} images`,
-    );
-  }
+    throw new UsageError(`outlier batch is ${outlierBatch}, but no outliers are given`);
+  requireImages('batch', batch, inDistribution);
+  if (outliers) requireImages('outlier batch', outlierBatch, outliers);
+  if (regulariser) requireRegulariser(regulariser);
   if (!(dropout >= 0 && dropout < 1)) throw new UsageError(`dropout ${dropout} is not a probability below 1`);
-  if (!(learningRate > 0)) throw new UsageError(`learning rate ${learningRate} is not positive`);
+  if (!(learningRate > 0 && Number.isFinite(learningRate)))
+    throw new UsageError(`learning rate ${learningRate} is not a positive number`);
+  return requireLabels(inDistribution, network.config.classes);
+}
+
+function requireCount(what: string, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least)
+    throw new UsageError(`${what} is ${value}, but must be a whole number of ${least} or more`);
+}
+
+function requireImages(what: string, batch: number, { name, count }: ImageSet): void {
+  if (batch > count)
+    throw new UsageError(`${what} ${batch} is larger than ${name}, which has ${count} images: use at most ${count}`);
 }

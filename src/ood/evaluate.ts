@@ -33,7 +33,7 @@ export interface Evaluation {
 }
 
 /** The name of the row of means, and so no name for a set. */
-const AVERAGE = 'average';
+export const AVERAGE = 'average';
 
 /**
  * Accuracy, and the metrics of each score on each OOD set and on average over the sets.

@@ -153,8 +153,8 @@ it('a command that the GPU refuses is an error of the next call, not silence', a
 
 it('a pipeline is made once for the same shader and constants', async () => {
   const before = engine.counters.pipelines;
-  const first = await engine.pipeline('add', { SIZE: 12345 });
-  expect(await engine.pipeline('add', { SIZE: 12345 })).toBe(first);
+  const first = await engine.pipeline({ shader: 'add', constants: { SIZE: 12345 } });
+  expect(await engine.pipeline({ shader: 'add', constants: { SIZE: 12345 } })).toBe(first);
   expect(engine.counters.pipelines).toBe(before + 1);
 });
 

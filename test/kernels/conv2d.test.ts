@@ -6,6 +6,7 @@ import {
   conv2dForward,
   conv2dOutput,
   conv2dSplits,
+  filterParts,
   transposeFilter,
 } from '../../src/kernels/conv2d.js';
 import { sumLeading } from '../../src/kernels/reduce.js';
@@ -31,6 +32,11 @@ const SHAPES: readonly Row[] = [
   [2, 5, 7, 20, 4, 1, 1],
   [1, 8, 7, 4, 8, 5, 3],
   [5, 28, 3, 1, 3, 3, 1],
+  // Beyond 64 KiB the filter is bound row by row.
+  [1, 5, 4, 64, 32, 3, 1],
+  [1, 7, 6, 64, 32, 3, 2],
+  // A row beyond that: in a storage buffer.
+  [1, 2, 2, 80, 80, 3, 1],
 ];
 
 const cases = SHAPES.map(([n, h, w, cin, cout, kernel, stride], i) => {
@@ -59,6 +65,22 @@ const cases = SHAPES.map(([n, h, w, cin, cout, kernel, stride], i) => {
   };
 });
 
+/** A filter as buffers: one, or one a row of it. */
+function filterBuffers(
+  w: Float32Array,
+  { kernel, inChannels, outChannels }: Conv2dShape,
+): Record<string, Float32Array> {
+  const { parts } = filterParts({ kernel, inChannels, outChannels });
+  const size = w.length / parts;
+  return Object.fromEntries(
+    Array.from({ length: parts }, (_, i) => [`w${i}`, w.slice(i * size, (i + 1) * size)] as const),
+  );
+}
+
+/** The names of those buffers, in order. */
+const filterNames = (names: Record<string, string>) =>
+  ['w0', 'w1', 'w2'].filter((name) => name in names).map((name) => names[name]!);
+
 /** w [taps, cin, cout] with its channels swapped. */
 function swapChannels(w: Float32Array, { inChannels, outChannels }: Conv2dShape): Float32Array {
   return Float32Array.from(w, (_, i) => {
@@ -73,8 +95,10 @@ describe.each(cases)('convolution of $name', ({ shape, full, oh, ow, x, w, dy, r
   it('forward', async () => {
     expect(conv2dOutput(shape)).toEqual({ height: oh, width: ow });
     const addend = noise(dy.length, 4);
-    const { y } = await runKernel({ x, w, addend, y: output(dy.length) }, ({ addend, ...names }) =>
-      conv2dForward(shape, residual ? { ...names, residual: addend } : names),
+    const { y } = await runKernel(
+      { x, ...filterBuffers(w, shape), addend, y: output(dy.length) },
+      ({ x, y, addend, ...rest }) =>
+        conv2dForward(shape, { x, y, w: filterNames(rest), residual: residual ? addend : undefined }),
     );
     const expected = reference.conv2d(f64(x), f64(w), full);
     expectClose(y, residual ? add(expected, f64(addend)) : expected, TOLERANCE);
@@ -83,8 +107,18 @@ describe.each(cases)('convolution of $name', ({ shape, full, oh, ow, x, w, dy, r
   it('backward-data', async () => {
     const addend = noise(x.length, 5);
     const { y } = await runKernel(
-      { gradient: dy, w: swapChannels(w, shape), addend, y: output(x.length) },
-      ({ addend, ...names }) => conv2dBackwardData(shape, residual ? { ...names, residual: addend } : names),
+      {
+        gradient: dy,
+        ...filterBuffers(swapChannels(w, shape), {
+          ...shape,
+          inChannels: shape.outChannels,
+          outChannels: shape.inChannels,
+        }),
+        addend,
+        y: output(x.length),
+      },
+      ({ gradient, y, addend, ...rest }) =>
+        conv2dBackwardData(shape, { gradient, y, w: filterNames(rest), residual: residual ? addend : undefined }),
     );
     const expected = reference.conv2dBackwardData(f64(dy), f64(w), full);
     expectClose(y, residual ? add(expected, f64(addend)) : expected, TOLERANCE);

@@ -12,14 +12,16 @@ it('folds workgroups past 65535 into two dimensions that cover them', () => {
 });
 
 it('sets constants and vector widths in the text', () => {
-  const code = specialise('conv2d', { IN_WIDTH: 1, IN_C: 3, BACKWARD: true });
+  const code = specialise({ shader: 'conv2d', constants: { IN_WIDTH: 1, IN_C: 3, BACKWARD: true } });
   expect(code).toContain('const IN_C = 3;');
   expect(code).toContain('const BACKWARD = true;');
   expect(code).toContain('alias InVec = f32;');
   expect(code).toContain('alias OutVec = vec4f;');
-  expect(specialise('gather_images', { SCALE: [1, 2.5, 3] })).toContain('const SCALE = vec3f(1, 2.5, 3);');
+  expect(specialise({ shader: 'gather_images', constants: { SCALE: [1, 2.5, 3] } })).toContain(
+    'const SCALE = vec3f(1, 2.5, 3);',
+  );
 });
 
 it('refuses a constant the shader does not have', () => {
-  expect(() => specialise('add', { ROWS: 3 })).toThrow('shader add has no constant ROWS');
+  expect(() => specialise({ shader: 'add', constants: { ROWS: 3 } })).toThrow('shader add has no constant ROWS');
 });

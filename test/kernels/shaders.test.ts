@@ -16,12 +16,12 @@ const value = (code: string, text: string) => (/^\d+$/.test(text) ? Number(text)
 const SIZES: Readonly<Record<string, number>> = { f32: 4, u32: 4, vec4f: 16 };
 
 describe.each(Object.keys(SHADERS) as ShaderName[])('shader %s', (name) => {
-  const code = specialise(name, {});
+  const code = specialise({ shader: name, constants: {} });
 
   it('compiles as it is written', async () => {
     const info = await engine.device.createShaderModule({ code }).getCompilationInfo();
     expect(info.messages.map(({ message }) => message)).toEqual([]);
-    await engine.pipeline(name, {});
+    await engine.pipeline({ shader: name, constants: {} });
   });
 
   it('stays within the limits that every device has', () => {

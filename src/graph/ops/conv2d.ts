@@ -5,6 +5,15 @@ import { type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.
 
 type Conv2dShape = kernels.Conv2dShape;
 
+/** A filter as the kernel binds it: whole, or row by row. */
+function partsOf(w: Tensor): Tensor[] {
+  const [kernel, , inChannels, outChannels] = w.shape as [number, number, number, number];
+  const { parts } = kernels.filterParts({ kernel, inChannels, outChannels });
+  if (parts === 1) return [w];
+  const shape = [kernel / parts, kernel, inChannels, outChannels];
+  return Array.from({ length: parts }, (_, i) => w.graph.view(w, `${w.name} row ${i}`, i * sizeOf(shape), shape));
+}
+
 /** Inputs: x, w and, where there is one, the residual. */
 const conv2dOp: Op<Conv2dShape> = {
   name: 'conv2d',
@@ -15,7 +24,7 @@ const conv2dOp: Op<Conv2dShape> = {
     return [output];
   },
   lower: ({ inputs: [x, w, residual], outputs: [y], attributes }) => [
-    kernels.conv2dForward(attributes, { x: x!, w: w!, y: y!, residual }),
+    kernels.conv2dForward(attributes, { x: x!, w: partsOf(w!), y: y!, residual }),
   ],
   vjp({ inputs: [x, w], attributes }, [gradient], needed) {
     const { graph } = x!;
@@ -32,7 +41,7 @@ const backwardDataOp: Op<Conv2dShape> = {
   name: 'conv2d_backward_data',
   outputs: (_, shape) => [[shape.batch, shape.inHeight, shape.inWidth, shape.inChannels]],
   lower: ({ inputs: [gradient, w, residual], outputs: [y], attributes }) => [
-    kernels.conv2dBackwardData(attributes, { gradient: gradient!, w: w!, y: y!, residual }),
+    kernels.conv2dBackwardData(attributes, { gradient: gradient!, w: partsOf(w!), y: y!, residual }),
   ],
   plus: ({ inputs: [gradient, w], attributes }, addend) =>
     gradient!.graph.apply(backwardDataOp, [gradient!, w!, addend], attributes)[0]!,

@@ -42,16 +42,21 @@ export function energyLoss(
   batch: kernels.MixedBatch,
   regulariser?: kernels.Regulariser,
 ): { gradient: Tensor; rows: Tensor } {
-  if (regulariser?.kind === 'energy' && !(regulariser.mIn < regulariser.mOut)) {
-    throw new UsageError(
-      `m_in = ${regulariser.mIn} must be below m_out = ${regulariser.mOut}: energy is to be low in-distribution and high outside`,
-    );
-  }
+  if (regulariser) requireRegulariser(regulariser);
   const [gradient, rows] = logits.graph.apply(energyLossOp, [logits, labels], { batch, regulariser }) as [
     Tensor,
     Tensor,
   ];
   return { gradient, rows };
+}
+
+/** @throws UsageError where mIn is not below mOut */
+export function requireRegulariser(regulariser: kernels.Regulariser): void {
+  if (regulariser.kind === 'energy' && !(regulariser.mIn < regulariser.mOut)) {
+    throw new UsageError(
+      `m_in = ${regulariser.mIn} must be below m_out = ${regulariser.mOut}: energy is to be low in-distribution and high outside`,
+    );
+  }
 }
 
 const lossStatisticsOp: Op<kernels.MixedBatch & { lambda: number }> = {
