@@ -18,10 +18,10 @@ export class InterruptedError extends Error {
 const SAME_PRESS = 500;
 
 /**
- * From now on SIGINT and SIGTERM do not end the process: the first aborts the signal returned, with an
+ * From now on, until `release`, SIGINT and SIGTERM do not end the process: the first aborts the signal, with an
  * {@link InterruptedError} as its reason, which the command throws when it has saved its state; the second exits at once.
  */
-export function catchInterrupts(): AbortSignal {
+export function catchInterrupts(): { readonly signal: AbortSignal; release(): void } {
   const controller = new AbortController();
   let first = 0;
   const interrupt = (signal: 'SIGINT' | 'SIGTERM') => {
@@ -35,5 +35,11 @@ export function catchInterrupts(): AbortSignal {
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
-  return controller.signal;
+  return {
+    signal: controller.signal,
+    release() {
+      process.off('SIGINT', interrupt);
+      process.off('SIGTERM', interrupt);
+    },
+  };
 }

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { type ImageSet, requireLabels } from '../data/image-set.js';
+import { type ImageSet, requireLabels, sourceOf } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { type Network, parameterCount } from '../nn/network.js';
@@ -86,10 +86,11 @@ function classesOf(set: ImageSet): number {
   if (set.classNames) return set.classNames.length;
   const labels = requireLabels(set, Number.POSITIVE_INFINITY);
   const classes = labels.reduce((most, label) => Math.max(most, label), 0) + 1;
-  if (classes < 2) throw new DataError(`${set.name}: every label is 0, but there must be at least 2 classes`);
+  if (classes < 2)
+    throw new DataError(`${sourceOf(set)}: every label is 0, but there must be at least 2 classes; number them from 0`);
   if (classes > set.count) {
     throw new DataError(
-      `${set.name}: its ${set.count} images have labels up to ${classes - 1}; number the classes from 0 without gaps`,
+      `${sourceOf(set)}: its ${set.count} images have labels up to ${classes - 1}; number the classes from 0 without gaps`,
     );
   }
   return classes;

@@ -108,10 +108,9 @@ export async function prepareFiles(
   await checkWritable(args.output);
   if (args.log) await checkWritable(args.log);
   const folder = args.checkpoint ?? args.resume ?? `${args.output}.checkpoint`;
-  const made = await mkdir(folder, { recursive: true }).catch((error: Error) => {
-    throw new DataError(
-      `cannot make the folder for checkpoints, ${folder} (${error.message}): give another --checkpoint`,
-    );
+  const made = await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    const reason = error.code === 'EEXIST' ? 'a file has that name' : error.message;
+    throw new DataError(`cannot make the folder for checkpoints, ${folder}: ${reason}; give another --checkpoint`);
   });
   await checkWritable(join(folder, CHECKPOINT_FILE));
   if (made) await rm(made, { recursive: true });
@@ -162,11 +161,9 @@ function requireSameSettings(checkpoint: Checkpoint, given: Settings, folder: st
   for (const [setting, names] of Object.entries(DECIDED_BY) as [keyof Settings, readonly string[]][]) {
     const named = names.filter((name) => command.getOptionValueSource(name) === 'cli');
     if (named.length > 0 && JSON.stringify(given[setting]) !== JSON.stringify(begun[setting])) {
-      const flags = named
-        .map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
-        .join(', ');
+      const flags = command.options.filter((option) => named.includes(option.attributeName())).map(({ long }) => long);
       throw new UsageError(
-        `${flags} differs from the run in ${folder} (${setting} ${JSON.stringify(begun[setting])}): leave it out, or start anew without --resume`,
+        `${flags.join(', ')} differs from the run in ${folder} (${setting} ${JSON.stringify(begun[setting])}): leave it out, or start anew without --resume`,
       );
     }
   }
@@ -178,8 +175,21 @@ function requireSameSettings(checkpoint: Checkpoint, given: Settings, folder: st
  * @throws InterruptedError after Ctrl-C, the state being saved; DivergenceError likewise
  */
 export async function runTraining(engine: Engine, run: Run): Promise<{ network: Network; last: StepLog | undefined }> {
+  const interrupts = catchInterrupts();
+  try {
+    return await trainAndSave(engine, run, interrupts.signal);
+  } finally {
+    // The same press of Ctrl-C may come once more, and must not end a process that is about to say what it saved.
+    if (!interrupts.signal.aborted) interrupts.release();
+  }
+}
+
+async function trainAndSave(
+  engine: Engine,
+  run: Run,
+  signal: AbortSignal,
+): Promise<{ network: Network; last: StepLog | undefined }> {
   const { data, options, files, start } = run;
-  const signal = catchInterrupts();
   const trainer = await Trainer.create(engine, start, data, options);
   if (files.log) await startLog(files.log, trainer.step);
   const progress = startProgress({ label: run.label, total: options.steps, start: trainer.step, quiet: run.quiet });

@@ -5,8 +5,10 @@ import { readNpz } from '../formats/npz.js';
 
 /** Images of 32 x 32 RGB pixels, with a label for each where they have any. */
 export interface ImageSet {
-  /** What to call it in tables and messages. */
+  /** What to call it in tables. */
   readonly name: string;
+  /** The file or folder it was read from, for messages. */
+  readonly source?: string;
   /** `count` x `height` x `width` x 3, RGB, 0 to 255. */
   readonly images: Uint8Array;
   readonly count: number;
@@ -30,7 +32,7 @@ export function imageSetFromNpz(bytes: Uint8Array, fileName: string): ImageSet {
   const images = npz.get('images');
   checkImages(images, fileName);
   const labels = npz.has('labels') ? { labels: labelsOf(npz.get('labels'), images.shape[0], fileName) } : {};
-  return imageSet(baseName(fileName), { images: images.data as Uint8Array, ...labels });
+  return imageSet(baseName(fileName), fileName, { images: images.data as Uint8Array, ...labels });
 }
 
 /**
@@ -44,29 +46,34 @@ export function imageSetFromCifar(
 ): ImageSet {
   const read =
     source instanceof Uint8Array ? readCifarArchive(source, split, fileName) : readCifar(source, split, fileName);
-  return imageSet(`${baseName(fileName)}-${split}`, read);
+  return imageSet(`${baseName(fileName)}-${split}`, fileName, read);
 }
 
 /**
  * The labels of a set that must have them, for a network of `classes` classes.
  * @throws {DataError} if the set has none, or one is out of range (naming which), or its classes are not as many.
  */
-export function requireLabels({ name, labels, classNames }: ImageSet, classes: number): Int32Array {
+export function requireLabels(set: ImageSet, classes: number): Int32Array {
+  const { labels, classNames } = set;
   if (classNames && classNames.length !== classes) {
     throw new DataError(
-      `${name} has ${classNames.length} classes, but the network has ${classes}; give the data set that the network was made for`,
+      `${sourceOf(set)} has ${classNames.length} classes, but the network has ${classes}; give the data set that the network was made for`,
     );
   }
-  if (!labels) throw new DataError(`${name} has no labels; add an integer array 'labels' with one number an image`);
+  if (!labels)
+    throw new DataError(`${sourceOf(set)} has no labels; add an integer array 'labels' with one number an image`);
   const index = labels.findIndex((label) => label >= classes);
   if (index >= 0) {
     throw new DataError(
-      `${name}: label ${index} is ${labels[index]}, but the network has ${classes} classes (0 to ${classes - 1}); ` +
+      `${sourceOf(set)}: label ${index} is ${labels[index]}, but the network has ${classes} classes (0 to ${classes - 1}); ` +
         'give the data set that the network was made for',
     );
   }
   return labels;
 }
+
+/** What to call a set in messages. */
+export const sourceOf = ({ source, name }: ImageSet): string => source ?? name;
 
 /**
  * `count` images from image `start` on, without a copy.
@@ -86,8 +93,12 @@ export function subset(set: ImageSet, start: number, count: number): ImageSet {
   };
 }
 
-function imageSet(name: string, contents: Omit<CifarImages, 'labels'> & Pick<ImageSet, 'labels'>): ImageSet {
-  return { name, count: contents.images.length / IMAGE_BYTES, height: SIZE, width: SIZE, ...contents };
+function imageSet(
+  name: string,
+  source: string,
+  contents: Omit<CifarImages, 'labels'> & Pick<ImageSet, 'labels'>,
+): ImageSet {
+  return { name, source, count: contents.images.length / IMAGE_BYTES, height: SIZE, width: SIZE, ...contents };
 }
 
 function checkImages({ dtype, shape }: NdArray, fileName: string): void {

@@ -111,7 +111,10 @@ export function networkFromState(
   const state = new Map<string, Values>();
   for (const [name, shape] of stateShapes(config)) {
     const tensor = tensors.get(name);
-    if (!tensor) throw new DataError(`${source}: ${describe(config)} needs the tensor ${name}, which is missing`);
+    if (!tensor)
+      throw new DataError(
+        `${source}: ${describe(config)} needs the tensor ${name}, which is missing: save the whole state dict`,
+      );
     if (showShape(tensor.shape) !== showShape(shape)) {
       throw new DataError(
         `${source}: ${name} is ${showShape(tensor.shape)}, but ${describe(config)} needs ${showShape(shape)}`,
@@ -125,7 +128,7 @@ export function networkFromState(
     const bad = data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
       throw new DataError(
-        `${source}: ${name} holds ${data[bad]} at element ${bad}: the file is damaged, or training diverged`,
+        `${source}: ${name} holds ${data[bad]} at element ${bad}: the file is damaged, or its training diverged; give another`,
       );
     state.set(name, { shape, data });
   }
@@ -155,7 +158,7 @@ function inferConfig(tensors: ReadonlyMap<string, NdArray>, source: string): Wid
   if (!first || !fc || first.shape.length !== 4 || fc.shape.length !== 2) {
     const example = [...tensors.keys()].slice(0, 3).join(', ') || 'nothing';
     throw new DataError(
-      `${source} is not a WideResNet: it has no 4-d block1.layer.0.conv1.weight and 2-d fc.weight (it holds ${example})`,
+      `${source} is not a WideResNet: it has no 4-d block1.layer.0.conv1.weight and 2-d fc.weight (it holds ${example}); energate takes WideResNets alone`,
     );
   }
   let blocks = 0;

@@ -1,5 +1,5 @@
 import { type DeviceImages, imageSource, uploadImages } from '../data/device-images.js';
-import { type ImageSet, requireLabels } from '../data/image-set.js';
+import { type ImageSet, requireLabels, sourceOf } from '../data/image-set.js';
 import { Sampler } from '../data/sampler.js';
 import { DivergenceError, UsageError } from '../errors.js';
 import type { Engine, Storage } from '../gpu/engine.js';
@@ -13,7 +13,7 @@ import {
   requireRegulariser,
 } from '../graph/ops/energy-loss.js';
 import { type GatherSource, gatherImages } from '../graph/ops/gather-images.js';
-import { pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
+import { haltUnlessFinite, pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
 import { Program } from '../graph/program.js';
 import { packArena, type StateLayout, stateInputs, stateLayout, unpackArena, uploadState } from './device-state.js';
 import type { Network, Values } from './network.js';
@@ -203,8 +203,13 @@ export class Trainer {
     return this.program;
   }
 
-  /** Submit one step. Its figures come with {@link readLogs}. */
+  /**
+   * Submit one step. Its figures come with {@link readLogs}.
+   * @throws UsageError where those of 64 steps have not been read
+   */
   submitStep(): void {
+    if (this.done - this.logged >= LOG_CAPACITY)
+      throw new UsageError(`the figures of ${LOG_CAPACITY} steps are waiting to be read: call readLogs() first`);
     const { batch, outlierBatch, learningRate, steps, seed } = this.options;
     const { inDistribution, outliers } = this.samplers;
     const indices = inDistribution.take(this.done * batch, batch);
@@ -242,7 +247,7 @@ export class Trainer {
         if (logs.length > 0) return logs; // the good steps first; the next call throws
         this.done = this.logged;
         throw new DivergenceError(
-          `training diverged at step ${step}: the loss is ${loss}${Number.isFinite(loss) ? ', but a gradient is not finite' : ''}; ` +
+          `training diverged at step ${step}: the loss is ${loss}${Number.isFinite(loss) ? ', but a gradient or a batch statistic is not finite' : ''}; ` +
             `lower the learning rate (${this.options.learningRate}) or bring the margins nearer to the network's energies`,
         );
       }
@@ -383,14 +388,12 @@ function trainingStep(
   const wanted = [...layout.parameters.entries.keys()].map(state);
   const gradientArena = packed(layout.parameters, gradients(logits, gradient, wanted));
   const { momentum, weightDecay } = options;
-  sgd(parameters, gradientArena, velocity, { step, halted }, { momentum, weightDecay });
   const taken = [...layout.statistics.entries.keys()].map((name) => batchStatistics.get(name)!);
-  updateRunningStatistics(
-    statistics,
-    packed(layout.statistics, taken),
-    { step, halted },
-    { momentum: STATISTICS_MOMENTUM },
-  );
+  const statisticsArena = packed(layout.statistics, taken);
+  // An infinite variance normalises to zeros, which leave the loss and the gradients finite.
+  haltUnlessFinite(statisticsArena, { step, halted });
+  sgd(parameters, gradientArena, velocity, { step, halted }, { momentum, weightDecay });
+  updateRunningStatistics(statistics, statisticsArena, { step, halted }, { momentum: STATISTICS_MOMENTUM });
 
   const indices = sources.map((source) => source.indices);
   return { graph, bindings, parameters, statistics, velocity, halted, log, step, labels, indices };
@@ -428,7 +431,10 @@ function requireCount(what: string, value: number, least: number): void {
     throw new UsageError(`${what} is ${value}, but must be a whole number of ${least} or more`);
 }
 
-function requireImages(what: string, batch: number, { name, count }: ImageSet): void {
+function requireImages(what: string, batch: number, set: ImageSet): void {
+  const { count } = set;
   if (batch > count)
-    throw new UsageError(`${what} ${batch} is larger than ${name}, which has ${count} images: use at most ${count}`);
+    throw new UsageError(
+      `${what} ${batch} is larger than ${sourceOf(set)}, which has ${count} images: use at most ${count}`,
+    );
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { energate } from './support/run.js';
 
-const COMMANDS = ['doctor'];
+const COMMANDS = ['train', 'finetune', 'score', 'evaluate', 'convert', 'doctor'];
 
 describe('energate', () => {
   it('--help lists every command', async () => {

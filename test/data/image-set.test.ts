@@ -66,7 +66,7 @@ it('imageSetFromCifar, from files and from an archive', () => {
   expect(set).toMatchObject({ name: 'cifar-test', count: 2, labels: Int32Array.of(8, 9) });
   expect(set.classNames).toEqual(['airplane', 'automobile']);
   const archive = gzipSync(tar(...[...files].map(([name, data]) => tarEntry(name, data))));
-  expect(imageSetFromCifar(archive, 'test', 'cifar.tar.gz')).toEqual(set);
+  expect(imageSetFromCifar(archive, 'test', 'cifar.tar.gz')).toEqual({ ...set, source: 'cifar.tar.gz' });
 });
 
 describe('requireLabels', () => {
@@ -76,11 +76,23 @@ describe('requireLabels', () => {
 
   it('says which label does not', () => {
     expect(() => requireLabels(set, 5)).toThrow(DataError);
-    expect(() => requireLabels(set, 5)).toThrow(/cats: label 2 is 5, but the network has 5 classes \(0 to 4\)/);
+    expect(() => requireLabels(set, 5)).toThrow(
+      /^data\/cats\.npz: label 2 is 5, but the network has 5 classes \(0 to 4\)/,
+    );
+  });
+
+  it('refuses a set with another number of classes', () => {
+    const named = { ...set, classNames: ['cat', 'dog'] };
+    expect(() => requireLabels(named, 6)).toThrow(DataError);
+    expect(() => requireLabels(named, 6)).toThrow(
+      /^data\/cats\.npz has 2 classes, but the network has 6; give the data/,
+    );
   });
 
   it('refuses a set without labels', () => {
-    expect(() => requireLabels(load({ images }), 5)).toThrow(/cats has no labels; add an integer array 'labels'/);
+    expect(() => requireLabels(load({ images }), 5)).toThrow(
+      /^data\/cats\.npz has no labels; add an integer array 'labels'/,
+    );
   });
 });
 

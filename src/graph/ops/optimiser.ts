@@ -19,6 +19,15 @@ const effect = <A>(name: string, lower: Op<A>['lower']): Op<A> => ({
   lower,
 });
 
+const finiteOp = effect('check_finite', ({ inputs: [step, halted, x] }) => [
+  kernels.checkFinite(sizeOf(x!.shape), { x: x!, step: step!, halted: halted! }),
+]);
+
+/** Where an element of `x` is not finite, `halted` takes the step's number: no update after this one changes anything. */
+export function haltUnlessFinite(x: Tensor, state: { step: Tensor; halted: Tensor }): void {
+  x.graph.apply(finiteOp, [state.step, state.halted, x], undefined);
+}
+
 interface SgdAttributes {
   readonly momentum: number;
   readonly weightDecay: number;

@@ -11,7 +11,7 @@ try {
   if (what === 'exit') throw new Exit(Number(value));
   if (what === 'die') process.kill(process.pid, value);
   const working = setInterval(() => {}, 1000);
-  const signal = catchInterrupts();
+  const { signal } = catchInterrupts();
   console.log('working');
   await new Promise((resolve) => signal.addEventListener('abort', resolve));
   console.log('saving');
