@@ -1,0 +1,50 @@
+import { blocksOf, featuresOf } from '../../src/nn/network.js';
+import type { CaseOf, NetworkWorkload } from '../workloads.js';
+import type { Scale } from './index.js';
+
+const NETWORKS = [
+  { depth: 10, width: 1, classes: 10 },
+  { depth: 16, width: 2, classes: 10 },
+  { depth: 40, width: 2, classes: 10 },
+];
+
+/**
+ * The scoring pass and the whole energy fine-tuning step of three WideResNets. In `--quick` only the step of the smallest:
+ * jax-js takes the better part of a minute to compile either.
+ */
+export function networks({ quick, inCount, outCount }: Scale): (CaseOf<'score'> | CaseOf<'step'>)[] {
+  const batch = inCount + outCount;
+  return NETWORKS.slice(0, quick ? 1 : 3).flatMap((network) => {
+    const flops = forwardFlops(network) * batch;
+    const score: CaseOf<'score'> = {
+      name: `score WRN-${network.depth}-${network.width}, ${batch} images`,
+      kind: 'score',
+      parameters: { ...network, batch },
+      flops,
+      tolerance: 1e-4,
+    };
+    return [
+      ...(quick ? [] : [score]),
+      {
+        name: `energy step WRN-${network.depth}-${network.width}, ${inCount} + ${outCount} images`,
+        kind: 'step',
+        parameters: { ...network, inCount, outCount },
+        flops: 3 * flops,
+        // Gradients pass through every layer; ReLUs near zero may fall either way.
+        tolerance: 1e-3,
+      },
+    ];
+  });
+}
+
+/** Of one image, in convolutions and fc. */
+function forwardFlops(network: NetworkWorkload): number {
+  let side = 32;
+  let flops = 2 * side ** 2 * 9 * 3 * 16;
+  for (const { inChannels, outChannels, stride } of blocksOf(network)) {
+    side /= stride;
+    const shortcut = inChannels === outChannels ? 0 : inChannels;
+    flops += 2 * side ** 2 * outChannels * (9 * inChannels + 9 * outChannels + shortcut);
+  }
+  return flops + 2 * featuresOf(network) * network.classes;
+}

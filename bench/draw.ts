@@ -1,0 +1,76 @@
+import * as vega from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+import { isTime, type Results, type TimeRow } from './results.js';
+
+const COLOURS = { energate: '#0b6e4f', tfjs: '#d95f02', jax: '#7570b3', 'tfjs-wasm': '#999999' };
+
+/** The results as an SVG: each engine's time against energate's, and its share of the ceiling, case by case. */
+export async function draw(results: Results): Promise<string> {
+  const compared = new Set(results.rows.filter((row) => isTime(row) && row.ratio !== undefined).map((row) => row.case));
+  const rows = results.rows.filter(isTime).filter((row) => compared.has(row.case));
+  const values = rows.map((row) => ({ ...row, times: row.ratio ?? 1, percent: share(row) }));
+  const order = [...new Set(rows.map((row) => row.case))];
+  const y = { field: 'case', type: 'nominal', sort: order, title: null } as const;
+  const colour = {
+    field: 'engine',
+    type: 'nominal',
+    title: null,
+    sort: Object.keys(COLOURS),
+    scale: { domain: Object.keys(COLOURS), range: Object.values(COLOURS) },
+  } as const;
+  const panel = { width: 440, height: { step: 16 } } as const;
+  const spec: TopLevelSpec = {
+    background: 'white',
+    title: {
+      text: 'energate beside its peers',
+      subtitle: `${results.adapter?.description || results.adapter?.device}, ${results.date.slice(0, 10)}; ${results.command}`,
+      anchor: 'start',
+    },
+    data: { values },
+    spacing: 30,
+    hconcat: [
+      {
+        ...panel,
+        title: { text: "time, in energate's (log scale): further right is slower", fontWeight: 'normal' },
+        layer: [
+          {
+            mark: { type: 'rule', color: '#ddd' },
+            encoding: { y, x: { aggregate: 'min', field: 'times' }, x2: { aggregate: 'max', field: 'times' } },
+          },
+          {
+            mark: { type: 'point', filled: true, size: 55, opacity: 1 },
+            encoding: {
+              y,
+              x: {
+                field: 'times',
+                type: 'quantitative',
+                scale: { type: 'log' },
+                axis: { values: [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000], format: '~g' },
+                title: "times energate's median",
+              },
+              color: colour,
+            },
+          },
+        ],
+      },
+      {
+        ...panel,
+        width: 260,
+        title: { text: 'share of the ceiling: further right is better', fontWeight: 'normal' },
+        transform: [{ filter: 'isValid(datum.percent)' }],
+        mark: { type: 'point', filled: true, size: 55, opacity: 1 },
+        encoding: {
+          y: { ...y, axis: { labels: false, ticks: false } },
+          x: { field: 'percent', type: 'quantitative', title: '% of the best matrix product, or of a copy' },
+          color: colour,
+        },
+      },
+    ],
+    config: { axis: { grid: true, labelLimit: 400 }, legend: { orient: 'bottom' } },
+  };
+  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' });
+  return view.toSVG();
+}
+
+const share = ({ ceiling_share }: TimeRow): number | undefined =>
+  ceiling_share === undefined ? undefined : 100 * ceiling_share;

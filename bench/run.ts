@@ -1,0 +1,122 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { allCases, isCeiling, type Scale } from './cases/index.js';
+import { driverOf } from './driver.js';
+import { EngineProcess } from './engine-process.js';
+import { ENGINES } from './engines/index.js';
+import { measure, type Patience } from './measure.js';
+import { complete, table } from './report.js';
+import type { Results, Row } from './results.js';
+
+const HELP = `npm run bench -- [options]: time energate beside its peers, on one adapter, checked before timed
+
+  --quick           small sizes, few runs, WRN-10-1 only: under three minutes on two cores with lavapipe
+  --case REGEX      only cases whose name matches (the two ceilings always run)
+  --engines A,B     some of ${Object.keys(ENGINES).join(', ')}; energate is always one
+  --batch IN+OUT    images of a mixed batch (default 32+64; quick 4+8)
+  --toggles A,B     Dawn features to enable, in every engine, say disable_robustness,allow_unsafe_apis
+  --json FILE       where results go, with a figure beside (default bench/results/latest.json)
+  --list            names of the cases, and no more`;
+
+/** Enough for a stable median; a quick run gives up earlier. */
+const PATIENCE: Patience = { samples: 15, minimum: 3, budget: 20_000, sampleMs: 50 };
+const QUICK: Patience = { samples: 5, minimum: 2, budget: 400, sampleMs: 15 };
+
+const options = parse();
+const figure = options.json.replace(/(\.json)?$/, '.svg');
+
+if (options.help) console.log(HELP);
+else if (options.list) for (const { name } of allCases(scale())) console.log(name);
+else await run();
+
+function parse() {
+  try {
+    return parseArgs({
+      options: {
+        quick: { type: 'boolean', default: false },
+        case: { type: 'string' },
+        engines: { type: 'string' },
+        batch: { type: 'string' },
+        toggles: { type: 'string', default: '' },
+        json: { type: 'string', default: fileURLToPath(new URL('results/latest.json', import.meta.url)) },
+        list: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return usage((error as Error).message);
+  }
+}
+
+function scale(): Scale {
+  const batch = options.batch ?? (options.quick ? '4+8' : '32+64');
+  const [, inCount, outCount] = /^(\d+)\+(\d+)$/.exec(batch) ?? usage(`--batch ${batch} is not IN+OUT, such as 32+64`);
+  return { quick: options.quick, inCount: Number(inCount), outCount: Number(outCount) };
+}
+
+function chosenEngines(): string[] {
+  const names = options.engines?.split(',') ?? Object.keys(ENGINES);
+  const unknown = names.find((name) => !(name in ENGINES));
+  if (unknown) usage(`--engines ${unknown}: there are ${Object.keys(ENGINES).join(', ')}`);
+  // The first is what the others are checked against.
+  return ['energate', ...names.filter((name) => name !== 'energate')];
+}
+
+async function save(results: Results): Promise<void> {
+  const { draw } = await import('./draw.js');
+  mkdirSync(dirname(options.json), { recursive: true });
+  writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
+  writeFileSync(figure, await draw(results));
+}
+
+function resultsOf(engines: readonly EngineProcess[], rows: readonly Row[]): Results {
+  return {
+    adapter: engines[0].adapter,
+    driver: driverOf() || (engines[0].adapter?.description ?? ''),
+    toggles: options.toggles ? options.toggles.split(',') : [],
+    versions: {
+      ...Object.fromEntries(engines.map(({ name, version }) => [name, version])),
+      webgpu: webgpuVersion(),
+      node: process.versions.node,
+    },
+    date: new Date().toISOString(),
+    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    rows,
+  };
+}
+
+async function run(): Promise<void> {
+  if (!existsSync(new URL('node_modules/vega', import.meta.url)))
+    usage('the peers are not installed: npm ci --prefix bench --ignore-scripts');
+  const size = scale();
+  const wanted = new RegExp(options.case ?? '');
+  const cases = allCases(size).filter((item) => wanted.test(item.name) || isCeiling(item, size));
+  const engines = chosenEngines().map((name) => new EngineProcess(name, options.toggles));
+  try {
+    for (const engine of engines)
+      await engine.open().catch((error: Error) => usage(`${engine.name} does not start: ${error.message}`));
+    const rows: Row[] = [];
+    for (const item of cases) {
+      rows.push(...(await measure(item, engines, options.quick ? QUICK : PATIENCE)));
+      console.log(table(complete(rows, cases).filter((row) => row.case === item.name)));
+      // After each case: a run that is interrupted has not been in vain.
+      await save(resultsOf(engines, complete(rows, cases)));
+    }
+    console.log(table(complete(rows, cases).slice(rows.length)));
+    console.log(`\n${options.json}\n${figure}`);
+  } finally {
+    for (const engine of engines) engine.close();
+  }
+}
+
+function webgpuVersion(): string {
+  const path = fileURLToPath(new URL('../node_modules/webgpu/package.json', import.meta.url));
+  return JSON.parse(readFileSync(path, 'utf8')).version;
+}
+
+function usage(message: string): never {
+  console.error(message);
+  process.exit(2);
+}

@@ -1,0 +1,79 @@
+import { sample } from './compare.js';
+import { countCalls } from './counters.js';
+import { ENGINES } from './engines/index.js';
+import type { Case, Peer, Task } from './workloads.js';
+
+/**
+ * One engine in a process of its own: `worker.ts ENGINE TOGGLES`, a Dawn device like every other worker's, and a task at a
+ * time. Requests come over IPC, as {@link Request}; each is answered by a {@link Reply}.
+ */
+export type Request =
+  | { method: 'open' }
+  | { method: 'settings'; work: Case }
+  | { method: 'prepare'; work: Case; setting: string }
+  | { method: 'outputs' | 'count' | 'dispose' }
+  | { method: 'run'; times: number };
+
+export type Reply = { result: unknown } | { error: string };
+
+const [engineName, toggles] = process.argv.slice(2);
+const { create, globals } = await import('webgpu');
+// Kept: Dawn's Node binding frees the instance, and all that hangs on it, with the last JavaScript reference.
+const gpu = create(toggles ? [`enable-dawn-features=${toggles}`] : []);
+Object.assign(globalThis, globals);
+Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: '' }, configurable: true });
+const counts = countCalls();
+
+let peer: Peer;
+let task: Task | undefined;
+
+async function answer(request: Request): Promise<unknown> {
+  switch (request.method) {
+    case 'open': {
+      peer = await (await ENGINES[engineName]()).open();
+      const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+      if (!adapter) throw new Error('there is no WebGPU adapter');
+      const { vendor, architecture, device, description } = adapter.info;
+      return { version: peer.version, adapter: { vendor, architecture, device, description } };
+    }
+    case 'settings':
+      return peer.tasks[request.work.kind] ? peer.settings(request.work) : [];
+    case 'prepare': {
+      const make = peer.tasks[request.work.kind] as (parameters: object, setting: string) => Promise<Task>;
+      task = await make(request.work.parameters, request.setting);
+      return;
+    }
+    case 'outputs':
+      return (await task!.outputs()).map(sample);
+    case 'run': {
+      const start = performance.now();
+      await task!.run(request.times);
+      return performance.now() - start;
+    }
+    case 'count': {
+      const before = { ...counts };
+      await task!.run(1);
+      const { dispatches, submits, bind_groups, buffers, gpu_bytes } = counts;
+      return {
+        dispatches: dispatches - before.dispatches,
+        submits: submits - before.submits,
+        bind_groups: bind_groups - before.bind_groups,
+        buffers: buffers - before.buffers,
+        gpu_bytes,
+      };
+    }
+    case 'dispose':
+      task?.dispose();
+      task = undefined;
+  }
+}
+
+process.on('message', async (request: Request) => {
+  try {
+    process.send!({ result: await answer(request) } satisfies Reply);
+  } catch (error) {
+    process.send!({ error: (error as Error).message.split('\n')[0] } satisfies Reply);
+  }
+});
+// The driver is gone: so is the reason to be here.
+process.on('disconnect', () => process.exit());
