@@ -16,7 +16,7 @@ export function conv2dOutput(shape: Conv2dShape): { height: number; width: numbe
   return { height: Math.ceil(shape.inHeight / shape.stride), width: Math.ceil(shape.inWidth / shape.stride) };
 }
 
-const padding = (shape: Conv2dShape) => (shape.kernel - 1) / 2;
+const padding = (kernel: number) => (kernel - 1) / 2;
 
 /** Output pixels an invocation computes. Large tiles amortise the loads of activations, which are the slow ones. */
 const PIXELS = 4;
@@ -56,36 +56,49 @@ function filterBindings<B>(filter: FilterShape, w: readonly B[]) {
   };
 }
 
-/**
- * Convolution, forward. `x` is [batch, inHeight, inWidth, inChannels], `w` the {@link filterParts} of [kernel, kernel,
- * inChannels, outChannels], `y` [batch, outHeight, outWidth, outChannels]; `residual`, of y's shape, is added on store.
- */
-export function conv2dForward<B>(
-  shape: Conv2dShape,
-  { x, w, y, residual }: { x: B; w: readonly B[]; y: B; residual?: B | undefined },
+/** What the kernel reads and writes, in pixels and channels. */
+interface Plane {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+interface Convolution<B> {
+  readonly x: B;
+  readonly w: readonly B[];
+  readonly y: B;
+  readonly residual?: B | undefined;
+}
+
+/** Both directions: from `input` to `output`; backward takes its pixels in stride² classes, each on the grid of the smaller. */
+function convolution<B>(
+  { batch, kernel, stride }: Conv2dShape,
+  { input, output, backward }: { input: Plane; output: Plane; backward: boolean },
+  { x, w, y, residual }: Convolution<B>,
 ): Dispatch<B> {
-  const { height, width } = conv2dOutput(shape);
-  const outWidth = vectorWidth(shape.outChannels);
-  const columns = columnsOf(shape.outChannels / outWidth);
-  const filter = filterBindings(shape, w);
+  const grid = backward ? input : output;
+  const outWidth = vectorWidth(output.channels);
+  const columns = columnsOf(output.channels / outWidth);
+  const filter = filterBindings({ kernel, inChannels: input.channels, outChannels: output.channels }, w);
   return {
     shader: 'conv2d',
     constants: {
-      IN_WIDTH: vectorWidth(shape.inChannels),
+      IN_WIDTH: vectorWidth(input.channels),
       OUT_WIDTH: outWidth,
-      BATCH: shape.batch,
-      IN_H: shape.inHeight,
-      IN_W: shape.inWidth,
-      IN_C: shape.inChannels,
-      OUT_H: height,
-      OUT_W: width,
-      OUT_C: shape.outChannels,
-      GRID_H: height,
-      GRID_W: width,
-      KERNEL: shape.kernel,
-      STRIDE: shape.stride,
-      PADDING: padding(shape),
+      BATCH: batch,
+      IN_H: input.height,
+      IN_W: input.width,
+      IN_C: input.channels,
+      OUT_H: output.height,
+      OUT_W: output.width,
+      OUT_C: output.channels,
+      GRID_H: grid.height,
+      GRID_W: grid.width,
+      KERNEL: kernel,
+      STRIDE: stride,
+      PADDING: padding(kernel),
       PARTS: filter.parts,
+      BACKWARD: backward,
       RESIDUAL: residual !== undefined,
       PIXELS,
       COLUMNS: columns,
@@ -94,11 +107,27 @@ export function conv2dForward<B>(
     bindings: [x, ...filter.bindings, residual ?? w[0]!, y],
     uniforms: filter.uniforms,
     workgroups: [
-      Math.ceil((shape.batch * height * width) / (PIXELS * WORKGROUP)),
-      shape.outChannels / outWidth / columns,
-      1,
+      Math.ceil((batch * grid.height * grid.width) / (PIXELS * WORKGROUP)),
+      output.channels / outWidth / columns,
+      backward ? stride ** 2 : 1,
     ],
   };
+}
+
+const inputPlane = ({ inHeight, inWidth, inChannels }: Conv2dShape): Plane => ({
+  height: inHeight,
+  width: inWidth,
+  channels: inChannels,
+});
+
+const outputPlane = (shape: Conv2dShape): Plane => ({ ...conv2dOutput(shape), channels: shape.outChannels });
+
+/**
+ * Convolution, forward. `x` is [batch, inHeight, inWidth, inChannels], `w` the {@link filterParts} of [kernel, kernel,
+ * inChannels, outChannels], `y` [batch, outHeight, outWidth, outChannels]; `residual`, of y's shape, is added on store.
+ */
+export function conv2dForward<B>(shape: Conv2dShape, buffers: Convolution<B>): Dispatch<B> {
+  return convolution(shape, { input: inputPlane(shape), output: outputPlane(shape), backward: false }, buffers);
 }
 
 /**
@@ -109,47 +138,10 @@ export function conv2dForward<B>(
  */
 export function conv2dBackwardData<B>(
   shape: Conv2dShape,
-  { gradient, w, y, residual }: { gradient: B; w: readonly B[]; y: B; residual?: B | undefined },
+  { gradient, ...rest }: Omit<Convolution<B>, 'x'> & { gradient: B },
 ): Dispatch<B> {
-  const { height, width } = conv2dOutput(shape);
-  const outWidth = vectorWidth(shape.inChannels);
-  const columns = columnsOf(shape.inChannels / outWidth);
-  const filter = filterBindings(
-    { kernel: shape.kernel, inChannels: shape.outChannels, outChannels: shape.inChannels },
-    w,
-  );
-  return {
-    shader: 'conv2d',
-    constants: {
-      IN_WIDTH: vectorWidth(shape.outChannels),
-      OUT_WIDTH: outWidth,
-      BATCH: shape.batch,
-      IN_H: height,
-      IN_W: width,
-      IN_C: shape.outChannels,
-      OUT_H: shape.inHeight,
-      OUT_W: shape.inWidth,
-      OUT_C: shape.inChannels,
-      GRID_H: height,
-      GRID_W: width,
-      KERNEL: shape.kernel,
-      STRIDE: shape.stride,
-      PADDING: padding(shape),
-      PARTS: filter.parts,
-      BACKWARD: true,
-      RESIDUAL: residual !== undefined,
-      PIXELS,
-      COLUMNS: columns,
-      WORKGROUP,
-    },
-    bindings: [gradient, ...filter.bindings, residual ?? w[0]!, y],
-    uniforms: filter.uniforms,
-    workgroups: [
-      Math.ceil((shape.batch * height * width) / (PIXELS * WORKGROUP)),
-      shape.inChannels / outWidth / columns,
-      shape.stride ** 2,
-    ],
-  };
+  const planes = { input: outputPlane(shape), output: inputPlane(shape), backward: true };
+  return convolution(shape, planes, { x: gradient, ...rest });
 }
 
 /** Swap the channels of a filter: `x` [taps, inChannels, outChannels] to `y` [taps, outChannels, inChannels]. */
@@ -201,7 +193,7 @@ export function conv2dBackwardWeights<B>(
       OUT_C: shape.outChannels,
       KERNEL: shape.kernel,
       STRIDE: shape.stride,
-      PADDING: padding(shape),
+      PADDING: padding(shape.kernel),
       SPLITS: splits,
       COLUMNS: columns,
       WORKGROUP: workgroup,
