@@ -1,4 +1,4 @@
-import type { Dispatch } from './dispatch.js';
+import { type Dispatch, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** y = op(a) op(b): op(a) is [m, k], op(b) is [k, n]; a transposed operand is stored as [k, m] or [n, k]. */
 export interface MatmulShape {
@@ -9,27 +9,34 @@ export interface MatmulShape {
   readonly transposeB?: boolean | undefined;
 }
 
-const TILE = 4;
-const WORKGROUP_SIDE = 8;
+/** Rows and vectors of columns an invocation computes: large tiles where there are enough of them to fill a device. */
+const LARGE = { rows: 8, columns: 4 };
+const SMALL = { rows: 2, columns: 1 };
+const LARGE_FROM = 256;
 
 /** Matrix product, with `bias` [n] added to every row where given. `y` is [m, n]. */
 export function matmul<B>(
-  shape: MatmulShape,
+  { m, n, k, transposeA = false, transposeB = false }: MatmulShape,
   { a, b, y, bias }: { a: B; b: B; y: B; bias?: B | undefined },
 ): Dispatch<B> {
-  const side = TILE * WORKGROUP_SIDE;
+  const outWidth = transposeB ? 1 : vectorWidth(n);
+  const { rows, columns } = m >= LARGE_FROM && n >= LARGE_FROM ? LARGE : SMALL;
   return {
     shader: 'matmul',
     constants: {
-      M: shape.m,
-      N: shape.n,
-      K: shape.k,
-      TRANSPOSE_A: shape.transposeA ?? false,
-      TRANSPOSE_B: shape.transposeB ?? false,
+      IN_WIDTH: transposeA ? 1 : vectorWidth(k),
+      OUT_WIDTH: outWidth,
+      M: m,
+      N: n,
+      K: k,
+      TRANSPOSE_A: transposeA,
+      TRANSPOSE_B: transposeB,
       HAS_BIAS: bias !== undefined,
-      TILE,
+      ROWS: rows,
+      COLUMNS: columns,
+      WORKGROUP,
     },
-    bindings: [a, b, bias ?? a, y],
-    workgroups: [Math.ceil(shape.n / side), Math.ceil(shape.m / side), 1],
+    bindings: [a, b, bias ?? b, y],
+    workgroups: [Math.ceil(m / (rows * WORKGROUP)), Math.ceil(n / outWidth / columns), 1],
   };
 }
