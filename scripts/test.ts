@@ -3,7 +3,7 @@
  * vitest (`npm test -- test/kernels`). The last line counts tests: `N passed, N failed, N skipped`.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vulkanManifests } from '../src/node/vulkan.js';
@@ -46,7 +46,9 @@ const passed = [
     environment,
   ),
 ].every(Boolean);
-const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));
+// There is no report where vitest itself could not start.
+const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : {};
+const { numPassedTests = 0, numFailedTests = 0, numPendingTests = 0 } = counts;
 rmSync(folder, { recursive: true });
 // Formatting, lint or types that fail count as a failed test.
 console.log(`${numPassedTests} passed, ${numFailedTests || (passed ? 0 : 1)} failed, ${numPendingTests} skipped`);
