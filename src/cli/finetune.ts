@@ -48,13 +48,18 @@ const EMBEDDED = {
   output: 'finetuned.safetensors',
 };
 
+/** Its settings as they would be given, for the help text: they differ from the defaults of the options. */
+const EMBEDDED_FLAGS = Object.entries(EMBEDDED)
+  .map(([name, value]) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${value}`)
+  .join(' ');
+
 /** Published (Hendrycks et al. 2019; Liu et al. 2020). */
 const LAMBDA = { energy: 0.1, oe: 0.5 };
 
 export function defineFinetune(command: Command): void {
   command
     .description(
-      'Fine-tune a network with outliers, so that energy tells them apart (Liu et al. 2020), or with Outlier Exposure.\nWithout --weights, --in and --outliers, the embedded network on the embedded images, evaluated before and after.',
+      `Fine-tune a network with outliers, so that energy tells them apart (Liu et al. 2020), or with Outlier Exposure.\nWithout --weights, --in and --outliers, the embedded network on the embedded images, evaluated before and after; then the defaults are ${EMBEDDED_FLAGS}.`,
     )
     .option('--weights <file>', 'the network: .safetensors or a PyTorch file; its size is read off it')
     .option('--in <file>', 'labelled in-distribution images: .npz, CIFAR binary folder or .tar.gz')

@@ -81,7 +81,7 @@ const MARKED_LOOP = /\/\/ unroll\n\s*for \(var (\w+) = 0u?; \1 < ([\w *]+); \1\+
 
 /**
  * Write out the marked loops, the outer ones first. Their bounds are products of literals and `const`s. SwiftShader unrolls
- * nothing itself, and keeps an array that is indexed by a variable in memory: register tiles are five times faster so.
+ * nothing itself, and keeps an array that is indexed by a variable in memory: register tiles are far faster so.
  */
 function unroll(code: string): string {
   for (let match = MARKED_LOOP.exec(code); match; match = MARKED_LOOP.exec(code)) {
