@@ -1,12 +1,14 @@
+enable subgroups; // where SUBGROUPS
 // Convolution, backward-weights, as a GEMM with split-K: phase one of two (sum_leading adds the splits).
 //
 //   P[s, ky, kx, ci, co] = sum over rows (n, y) of split s and over x of
 //                          X[n, y*S - P + ky, x*S - P + kx, ci] * D[n, y, x, co]
 //
 // GEMM: M = KERNEL^2 * IN_C filter rows, N = OUT_C, K = BATCH * OUT_H * OUT_W, cut into SPLITS runs of output rows.
-// An invocation holds IN_WIDTH x COLUMNS vectors for each tap of one filter row in registers, and a window of the input
-// row slides along: a pixel is read once for all taps of the row (STRIDE new ones for each output pixel). Lanes of a
-// workgroup differ in filter row and input channel, so D is read at one address by all of them.
+// An invocation holds IN_WIDTH x COLUMNS vectors for each tap of one filter row in registers, and a WINDOW of the input
+// row slides along, RUN output pixels at a time: a pixel is read once for all taps of the row. Lanes of a workgroup differ
+// in filter row and input channel, so all need D at one address: where SUBGROUPS (of LANES or more), each lane reads
+// another vector and all get it by broadcast, as in conv2d.
 //
 // Layouts: X (input), D (gradient of the output) are NHWC, P is [split, ky, kx, ci, co]. InVec is vec4f where IN_C is
 // a multiple of 4, else f32; OutVec likewise for OUT_C. The host guarantees COLUMNS divides OUT_C / width(OutVec).
@@ -26,6 +28,11 @@ const STRIDE = 1;
 const PADDING = 1;
 const SPLITS = 1;
 const COLUMNS = 1;
+const RUN = 4;
+const WINDOW = 6;     // (RUN - 1) * STRIDE + KERNEL
+const HELD = 1;       // ceil(RUN * COLUMNS / LANES)
+const SUBGROUPS = false;
+const LANES = 8;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> X: array<InVec>;
@@ -33,7 +40,11 @@ const WORKGROUP = 64;
 @group(0) @binding(2) var<storage, read_write> P: array<OutVec>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_invocation_id) invocation: u32, // where SUBGROUPS
+) {
   const IN_VECS = IN_C / IN_WIDTH;
   const OUT_VECS = OUT_C / OUT_WIDTH;
   const ROWS = BATCH * OUT_H;
@@ -43,46 +54,64 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let c = m % IN_VECS;
   let column = i32(group.y) * COLUMNS;
   let split = i32(group.z);
+  var member = 0;
+  member = i32(invocation) % LANES; // where SUBGROUPS
 
   var sum: array<OutVec, KERNEL * IN_WIDTH * COLUMNS>;
   for (var row = split * ROWS_PER_SPLIT; row < min((split + 1) * ROWS_PER_SPLIT, ROWS); row++) {
     let y = (row % OUT_H) * STRIDE + ky - PADDING;
     let insideY = y >= 0 && y < IN_H;
     let base = ((row / OUT_H) * IN_H + clamp(y, 0, IN_H - 1)) * IN_W;
-    // The window of the output pixel before the first, as far as it reaches into that of the first.
-    var window = array<vec4f, KERNEL>();
+    // The window of the run before the first, as far as it reaches into that of the first.
+    var x = array<vec4f, WINDOW>();
     // unroll
-    for (var kx = 0; kx < KERNEL; kx++) {
-      let x = kx - STRIDE - PADDING;
-      if (kx >= STRIDE && insideY && x >= 0 && x < IN_W) {
-        window[kx] = vec4f(X[(base + x) * IN_VECS + c]);
+    for (var i = 0; i < WINDOW; i++) {
+      let at = i - RUN * STRIDE - PADDING;
+      if (i >= RUN * STRIDE && insideY && at >= 0 && at < IN_W) {
+        x[i] = vec4f(X[(base + at) * IN_VECS + c]);
       }
     }
-    var d = row * OUT_W * OUT_VECS + column;
-    for (var outX = 0; outX < OUT_W; outX++) {
+    for (var first = 0; first < OUT_W; first += RUN) {
       // unroll
-      for (var kx = 0; kx < KERNEL; kx++) {
-        if (kx + STRIDE < KERNEL) {
-          window[kx] = window[min(kx + STRIDE, KERNEL - 1)];
-        } else {
-          let x = outX * STRIDE + kx - PADDING;
-          let inside = insideY && x >= 0 && x < IN_W;
-          window[kx] = select(vec4f(), vec4f(X[(base + clamp(x, 0, IN_W - 1)) * IN_VECS + c]), inside);
+      for (var i = 0; i < WINDOW; i++) {
+        if (i + RUN * STRIDE < WINDOW) {
+          x[i] = x[min(i + RUN * STRIDE, WINDOW - 1)];
+        } else if (KERNEL > 1 || i % STRIDE == 0) {
+          let at = first * STRIDE + i - PADDING;
+          let inside = insideY && at >= 0 && at < IN_W;
+          x[i] = select(vec4f(), vec4f(X[(base + clamp(at, 0, IN_W - 1)) * IN_VECS + c]), inside);
         }
+      }
+      // The gradients of the run, in order of pixel, column: zero past the end of the row.
+      var d = array<OutVec, RUN * COLUMNS>();
+      var held = array<OutVec, HELD>();
+      // unroll
+      for (var h = 0; h < HELD; h++) {
+        let v = h * LANES + member;
+        let outX = first + v / COLUMNS;
+        held[h] = select(OutVec(), D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS], outX < OUT_W); // where SUBGROUPS
+      }
+      // unroll
+      for (var v = 0; v < RUN * COLUMNS; v++) {
+        let outX = first + v / COLUMNS;
+        d[v] = select(OutVec(), D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS], outX < OUT_W); // unless SUBGROUPS
+        d[v] = subgroupBroadcast(held[v / LANES], v % LANES); // where SUBGROUPS
       }
       // unroll
       for (var j = 0; j < COLUMNS; j++) {
-        let gradient = D[d + j];
         // unroll
         for (var kx = 0; kx < KERNEL; kx++) {
           // unroll
           for (var k = 0; k < IN_WIDTH; k++) {
-            sum[(kx * IN_WIDTH + k) * COLUMNS + j] =
-              fma(OutVec(window[kx][k]), gradient, sum[(kx * IN_WIDTH + k) * COLUMNS + j]);
+            var value = sum[(kx * IN_WIDTH + k) * COLUMNS + j];
+            // unroll
+            for (var q = 0; q < RUN; q++) {
+              value = fma(OutVec(x[q * STRIDE + kx][k]), d[q * COLUMNS + j], value);
+            }
+            sum[(kx * IN_WIDTH + k) * COLUMNS + j] = value;
           }
         }
       }
-      d += OUT_VECS;
     }
   }
 

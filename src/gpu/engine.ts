@@ -1,5 +1,5 @@
 import { DeviceError } from '../errors.js';
-import { type Dispatch, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
+import { type DeviceTraits, type Dispatch, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
 
 /** What an engine has made on its device so far. A step that is replayed leaves all of these as they were but submits. */
 export interface Counters {
@@ -88,6 +88,13 @@ export class Engine {
       [vendor, architecture, device, description].join(' '),
     );
     return { vendor, architecture, device, description, software };
+  }
+
+  /** On a CPU, lanes that read one address pay for it each, and exchanging values is cheap; on a GPU it is the other way. */
+  private get traits(): DeviceTraits {
+    const { features, adapterInfo } = this.device;
+    const size = (adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number }).subgroupMinSize ?? 0;
+    return { subgroups: this.adapter.software && features.has('subgroups') && size >= 8 };
   }
 
   /** Throw what went wrong on the device since it was made, if anything did. */
@@ -195,7 +202,7 @@ export class Engine {
   /** The pipeline of a specialised shader; the same one for the same shader, constants and uniforms. */
   pipeline(specialisation: ShaderSpecialisation): Promise<GPUComputePipeline> {
     const { shader } = specialisation;
-    const code = specialise(specialisation);
+    const code = specialise(specialisation, this.traits);
     let pipeline = this.pipelines.get(code);
     if (!pipeline) {
       this.counters.pipelines++;
@@ -224,7 +231,44 @@ export class Engine {
       layout: pipeline.getBindGroupLayout(0),
       entries: bindings.map(({ buffer, offset, size }, binding) => ({ binding, resource: { buffer, offset, size } })),
     });
-    return { pipeline, bindGroup, workgroups };
+    return { shader, pipeline, bindGroup, workgroups };
+  }
+
+  /**
+   * Run dispatches once, each in a pass of its own between two timestamps. Dawn rounds these to 0.1 ms unless told otherwise
+   * (toggle `timestamp_quantization`), so take the mean of many.
+   * @returns milliseconds of each
+   * @throws DeviceError where the device has no `timestamp-query`
+   */
+  async time(dispatches: readonly PreparedDispatch[]): Promise<number[]> {
+    if (!this.device.features.has('timestamp-query')) {
+      throw new DeviceError('this device has no timestamp-query, so its kernels cannot be timed one by one');
+    }
+    const count = 2 * dispatches.length;
+    const querySet = this.device.createQuerySet({ type: 'timestamp', count });
+    const resolved = this.device.createBuffer({
+      label: 'timestamps',
+      size: count * 8,
+      usage: GPU_BUFFER_QUERY_RESOLVE | GPU_BUFFER_COPY_SRC,
+    });
+    const encoder = this.device.createCommandEncoder();
+    dispatches.forEach((dispatch, i) => {
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+      });
+      record(pass, [dispatch]);
+      pass.end();
+    });
+    encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
+    this.submit(encoder);
+    try {
+      const [bytes] = await this.read([{ buffer: resolved, offset: 0, size: count * 8 }]);
+      const nanoseconds = new BigUint64Array(bytes!);
+      return dispatches.map((_, i) => Number(nanoseconds[2 * i + 1]! - nanoseconds[2 * i]!) / 1e6);
+    } finally {
+      querySet.destroy();
+      resolved.destroy();
+    }
   }
 
   submit(encoder: GPUCommandEncoder): void {
@@ -248,6 +292,7 @@ export class Engine {
 
 /** A dispatch with its GPU objects resolved. */
 export interface PreparedDispatch {
+  readonly shader: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
@@ -268,4 +313,5 @@ const GPU_BUFFER_COPY_SRC = 0x4;
 const GPU_BUFFER_COPY_DST = 0x8;
 const GPU_BUFFER_UNIFORM = 0x40;
 const GPU_BUFFER_STORAGE = 0x80;
+const GPU_BUFFER_QUERY_RESOLVE = 0x200;
 const GPU_MAP_READ = 0x1;

@@ -3,6 +3,13 @@ import { type Engine, type PreparedDispatch, record, type Storage } from '../gpu
 import { type Graph, showShape, sizeOf, type Tensor } from './graph.js';
 import { plan, resolveView } from './plan.js';
 
+/** A kernel of a run, and the milliseconds it takes. */
+export interface KernelTime {
+  readonly shader: string;
+  readonly workgroups: readonly [number, number, number];
+  readonly ms: number;
+}
+
 /** A compiled graph: buffers, pipelines and bind groups are there, and a run records and submits them, no more. */
 export class Program {
   private readonly engine: Engine;
@@ -110,6 +117,21 @@ export class Program {
     this.encode(pass);
     pass.end();
     this.engine.submit(encoder);
+  }
+
+  /**
+   * Where the time of a run goes: it is made `runs` times over, kernel by kernel.
+   * @returns each dispatch in order, with the mean of its milliseconds
+   * @throws DeviceError where the device has no `timestamp-query`
+   */
+  async profile(runs: number): Promise<KernelTime[]> {
+    const sums = this.dispatches.map(() => 0);
+    for (let run = 0; run < runs; run++) {
+      (await this.engine.time(this.dispatches)).forEach((ms, i) => {
+        sums[i]! += ms;
+      });
+    }
+    return this.dispatches.map(({ shader, workgroups }, i) => ({ shader, workgroups, ms: sums[i]! / runs }));
   }
 
   /** Where an input or output lies. */

@@ -21,6 +21,15 @@ const padding = (kernel: number) => (kernel - 1) / 2;
 /** Output pixels an invocation computes. Large tiles amortise the loads of activations, which are the slow ones. */
 const PIXELS = 4;
 
+/** Of these, how many are accumulated at a time. */
+const BLOCK = 2;
+
+/** Output pixels that backward-weights takes at a time. */
+const RUN = 4;
+
+/** Lanes that share reading the filter, where subgroups do: the size of the smallest subgroup that is used. */
+const LANES = 8;
+
 /** Vectors of output channels an invocation computes: as many as divide them and stay in registers. */
 const columnsOf = (vectors: number) => largestDivisor(vectors, [4, 2]);
 
@@ -68,15 +77,26 @@ interface Convolution<B> {
   readonly w: readonly B[];
   readonly y: B;
   readonly residual?: B | undefined;
+  readonly activation?: Activation<B> | undefined;
+}
+
+/**
+ * Batch norm with fixed statistics, and ReLU, of what is stored: `affine` is [2, outChannels], factors and then summands. The
+ * result goes to `activated`, of y's shape, where that is given, and else takes the place of y.
+ */
+export interface Activation<B> {
+  readonly affine: B;
+  readonly activated?: B | undefined;
 }
 
 /** Both directions: from `input` to `output`; backward takes its pixels in stride² classes, each on the grid of the smaller. */
 function convolution<B>(
   { batch, kernel, stride }: Conv2dShape,
   { input, output, backward }: { input: Plane; output: Plane; backward: boolean },
-  { x, w, y, residual }: Convolution<B>,
+  { x, w, y, residual, activation }: Convolution<B>,
 ): Dispatch<B> {
   const grid = backward ? input : output;
+  const taps = backward ? Math.ceil(kernel / stride) : kernel;
   const outWidth = vectorWidth(output.channels);
   const columns = columnsOf(output.channels / outWidth);
   const filter = filterBindings({ kernel, inChannels: input.channels, outChannels: output.channels }, w);
@@ -100,18 +120,33 @@ function convolution<B>(
       PARTS: filter.parts,
       BACKWARD: backward,
       RESIDUAL: residual !== undefined,
+      ACTIVATE: activation !== undefined,
+      BOTH: activation?.activated !== undefined,
       PIXELS,
+      BLOCK,
+      BLOCKS: PIXELS / BLOCK,
+      TAPS: taps,
+      WINDOW: backward ? PIXELS + taps - 1 : (PIXELS - 1) * stride + kernel,
+      HELD: Math.ceil((taps * vectorWidth(input.channels) * columns) / LANES),
       COLUMNS: columns,
       WORKGROUP,
     },
-    bindings: [x, ...filter.bindings, residual ?? w[0]!, y],
-    uniforms: filter.uniforms,
+    bindings: [x, ...filter.bindings, residual ?? w[0]!, y, ...activationBindings(activation)],
+    uniforms: {
+      ...filter.uniforms,
+      ...(activation && outWidth === 4 ? { AFFINE: (2 * output.channels) / outWidth } : {}),
+    },
     workgroups: [
-      Math.ceil((batch * grid.height * grid.width) / (PIXELS * WORKGROUP)),
+      Math.ceil((batch * grid.height * Math.ceil(grid.width / PIXELS)) / WORKGROUP),
       output.channels / outWidth / columns,
       backward ? stride ** 2 : 1,
     ],
   };
+}
+
+function activationBindings<B>(activation: Activation<B> | undefined): B[] {
+  if (!activation) return [];
+  return activation.activated ? [activation.affine, activation.activated] : [activation.affine];
 }
 
 const inputPlane = ({ inHeight, inWidth, inChannels }: Conv2dShape): Plane => ({
@@ -124,7 +159,8 @@ const outputPlane = (shape: Conv2dShape): Plane => ({ ...conv2dOutput(shape), ch
 
 /**
  * Convolution, forward. `x` is [batch, inHeight, inWidth, inChannels], `w` the {@link filterParts} of [kernel, kernel,
- * inChannels, outChannels], `y` [batch, outHeight, outWidth, outChannels]; `residual`, of y's shape, is added on store.
+ * inChannels, outChannels], `y` [batch, outHeight, outWidth, outChannels]; `residual`, of y's shape, is added on store, and
+ * then `activation` applied.
  */
 export function conv2dForward<B>(shape: Conv2dShape, buffers: Convolution<B>): Dispatch<B> {
   return convolution(shape, { input: inputPlane(shape), output: outputPlane(shape), backward: false }, buffers);
@@ -138,7 +174,7 @@ export function conv2dForward<B>(shape: Conv2dShape, buffers: Convolution<B>): D
  */
 export function conv2dBackwardData<B>(
   shape: Conv2dShape,
-  { gradient, ...rest }: Omit<Convolution<B>, 'x'> & { gradient: B },
+  { gradient, ...rest }: Omit<Convolution<B>, 'x' | 'activation'> & { gradient: B },
 ): Dispatch<B> {
   const planes = { input: outputPlane(shape), output: inputPlane(shape), backward: true };
   return convolution(shape, planes, { x: gradient, ...rest });
@@ -196,6 +232,9 @@ export function conv2dBackwardWeights<B>(
       PADDING: padding(shape.kernel),
       SPLITS: splits,
       COLUMNS: columns,
+      RUN,
+      WINDOW: (RUN - 1) * shape.stride + shape.kernel,
+      HELD: Math.ceil((RUN * columns) / LANES),
       WORKGROUP: workgroup,
     },
     bindings: [x, gradient, partials],

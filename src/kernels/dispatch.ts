@@ -51,13 +51,25 @@ const VECTOR_TYPES = { Vec: 'WIDTH', InVec: 'IN_WIDTH', OutVec: 'OUT_WIDTH' } as
 /** The most bytes a uniform buffer may have on every device (maxUniformBufferBindingSize). */
 export const MAX_UNIFORM_BYTES = 65536;
 
+/** What of a device decides between ways to write a kernel. */
+export interface DeviceTraits {
+  /** Exchange values within subgroups of at least 8, rather than read one address from all lanes. */
+  readonly subgroups?: boolean;
+}
+
 /**
- * A shader's source with its `const` lines set, bindings moved to uniform buffers where `uniforms` says so, vector types narrowed to scalars where their width is 1, and loops marked
- * `// unroll` written out. Text substitution and not `override`s, because register tiles are arrays, whose sizes must be
+ * A shader's source with its `const` lines set, bindings moved to uniform buffers where `uniforms` says so, vector types
+ * narrowed to scalars where their width is 1, lines that end in `// where FLAG` left out where that constant is false, and
+ * those in `// unless FLAG` where it is true (bindings and features have to go where they are not there), and loops marked `// unroll`
+ * written out. Text substitution and not `override`s, because register tiles are arrays, whose sizes must be
  * constants.
  */
-export function specialise({ shader, constants, uniforms = {} }: ShaderSpecialisation): string {
+export function specialise(
+  { shader, constants, uniforms = {} }: ShaderSpecialisation,
+  { subgroups = false }: DeviceTraits = {},
+): string {
   let code: string = SHADERS[shader];
+  code = code.replace(/^const SUBGROUPS = \w+;/m, `const SUBGROUPS = ${subgroups};`);
   for (const [name, value] of Object.entries(constants)) {
     const line = new RegExp(`^const ${name} = [^;]+;`, 'm');
     if (!line.test(code)) throw new Error(`shader ${shader} has no constant ${name}`);
@@ -70,6 +82,10 @@ export function specialise({ shader, constants, uniforms = {} }: ShaderSpecialis
       `var<uniform> ${name}: array<$1, ${length}>;`,
     );
   }
+  code = code.replace(/^.*\/\/ (where|unless) (\w+)$/gm, (line, condition: string, flag: string) => {
+    const isSet = new RegExp(`^const ${flag} = true;`, 'm').test(code);
+    return isSet === (condition === 'where') ? line : '';
+  });
   for (const [type, width] of Object.entries(VECTOR_TYPES)) {
     if (constants[width] === 1) code = code.replace(`alias ${type} = vec4f;`, `alias ${type} = f32;`);
   }
