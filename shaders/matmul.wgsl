@@ -1,8 +1,10 @@
+enable subgroups; // where SUBGROUPS
 // Matrix product: Y = op(A) op(B) [+ BIAS, one a column, where HAS_BIAS], op(.) a transposition where asked for.
 //
 // op(A) is [M, K], op(B) is [K, N], Y is [M, N]; A is stored [K, M] where TRANSPOSE_A, B is stored [N, K] where
 // TRANSPOSE_B. An invocation computes ROWS x COLUMNS vectors in registers; lanes of a workgroup are adjacent tiles of rows,
-// so B is read at one address by all of them. Indices past an edge are clamped on load and never stored.
+// so all need B at one address: where SUBGROUPS (of LANES or more), each lane reads another vector and all get it by
+// broadcast, as in conv2d. Indices past an edge are clamped on load and never stored.
 //
 // InVec is vec4f, four elements along K, where A is not transposed and K is a multiple of 4, else f32; OutVec is vec4f,
 // four columns, where B is not transposed and N is a multiple of 4, else f32. The host binds B as BIAS where not HAS_BIAS.
@@ -18,6 +20,9 @@ const TRANSPOSE_B = false;
 const HAS_BIAS = false;
 const ROWS = 4;
 const COLUMNS = 1;
+const HELD = 1;       // ceil(IN_WIDTH * COLUMNS / LANES)
+const SUBGROUPS = false;
+const LANES = 8;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> A: array<InVec>;
@@ -25,12 +30,25 @@ const WORKGROUP = 64;
 @group(0) @binding(2) var<storage, read> BIAS: array<OutVec>;
 @group(0) @binding(3) var<storage, read_write> Y: array<OutVec>;
 
+// Where row k of op(B) has its column n, which is clamped to the last.
+fn rightAt(k: i32, n: i32) -> i32 {
+  const OUT_VECS = N / OUT_WIDTH;
+  let column = min(n, OUT_VECS - 1);
+  return select(k * OUT_VECS + column, column * K + k, TRANSPOSE_B);
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_invocation_id) invocation: u32, // where SUBGROUPS
+) {
   const IN_VECS = K / IN_WIDTH;
   const OUT_VECS = N / OUT_WIDTH;
   let row = (i32(group.x) * WORKGROUP + i32(lane)) * ROWS;
   let column = i32(group.y) * COLUMNS;
+  var member = 0;
+  member = i32(invocation) % LANES; // where SUBGROUPS
   var sum: array<OutVec, ROWS * COLUMNS>;
   for (var k = 0; k < IN_VECS; k++) {
     var a: array<vec4f, ROWS>;
@@ -39,12 +57,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let m = min(row + i, M - 1);
       a[i] = vec4f(A[select(m * IN_VECS + k, k * M + m, TRANSPOSE_A)]);
     }
+    // Vectors of B in order of row, column: each lane holds one in LANES.
+    var held = array<OutVec, HELD>();
+    // unroll
+    for (var h = 0; h < HELD; h++) {
+      let v = h * LANES + member;
+      held[h] = B[rightAt(k * IN_WIDTH + min(v / COLUMNS, IN_WIDTH - 1), column + v % COLUMNS)]; // where SUBGROUPS
+    }
     // unroll
     for (var kk = 0; kk < IN_WIDTH; kk++) {
       // unroll
       for (var j = 0; j < COLUMNS; j++) {
-        let n = min(column + j, OUT_VECS - 1);
-        let b = B[select((k * IN_WIDTH + kk) * OUT_VECS + n, n * K + k * IN_WIDTH + kk, TRANSPOSE_B)];
+        var b: OutVec;
+        b = B[rightAt(k * IN_WIDTH + kk, column + j)]; // unless SUBGROUPS
+        b = subgroupBroadcast(held[(kk * COLUMNS + j) / LANES], (kk * COLUMNS + j) % LANES); // where SUBGROUPS
         // unroll
         for (var i = 0; i < ROWS; i++) {
           sum[i * COLUMNS + j] = fma(OutVec(a[i][kk]), b, sum[i * COLUMNS + j]);

@@ -21,7 +21,7 @@ export { type Counters, Engine, type Storage } from './gpu/engine.js';
 export { gradients } from './graph/differentiate.js';
 export { type DType as TensorDType, Graph, type Shape, type Tensor } from './graph/graph.js';
 export { type BatchStatistics, batchNorm, batchStatistics } from './graph/ops/batch-norm.js';
-export { conv2d } from './graph/ops/conv2d.js';
+export { conv2d, conv2dActivated } from './graph/ops/conv2d.js';
 export { add, dropout, relu } from './graph/ops/elementwise.js';
 export {
   energyLoss,
@@ -35,9 +35,10 @@ export { type GatherSource, gatherImages, type Normalization } from './graph/ops
 export { matmul } from './graph/ops/matmul.js';
 export { pack, sgd, updateRunningStatistics } from './graph/ops/optimiser.js';
 export { globalAveragePool } from './graph/ops/pool.js';
-export { Program } from './graph/program.js';
+export { type KernelTime, Program } from './graph/program.js';
 export { type Checkpoint, decodeCheckpoint, encodeCheckpoint, fingerprints } from './nn/checkpoint.js';
 export { Classifier, type Outputs } from './nn/classifier.js';
+export { type FoldedBatchNorms, foldBatchNorms, foldedInputs } from './nn/folding.js';
 export { type Network, networkFromState, parameterCount, stateDictOf, type WideResNetConfig } from './nn/network.js';
 export { decodeNetwork, encodeNetwork } from './nn/network-file.js';
 export { cosineRate } from './nn/schedule.js';
@@ -49,7 +50,7 @@ export {
   type TrainingOptions,
   type TrainingState,
 } from './nn/trainer.js';
-export { wideResNet, wideResNetForward } from './nn/wide-resnet.js';
+export { foldedForward, wideResNet, wideResNetForward } from './nn/wide-resnet.js';
 export { type Evaluation, type EvaluationRow, evaluate, formatTable } from './ood/evaluate.js';
 export { aupr, auroc, CONVENTIONS, type Convention, fpr95, type Metrics, metrics } from './ood/metrics.js';
 export { energy, maxLogit, msp, SCORES } from './ood/scores.js';

@@ -1,5 +1,5 @@
 import { DeviceError } from '../errors.js';
-import { type DeviceTraits, type Dispatch, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
+import { type DeviceTraits, type Dispatch, LANES, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
 
 /** What an engine has made on its device so far. A step that is replayed leaves all of these as they were but submits. */
 export interface Counters {
@@ -94,7 +94,7 @@ export class Engine {
   private get traits(): DeviceTraits {
     const { features, adapterInfo } = this.device;
     const size = (adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number }).subgroupMinSize ?? 0;
-    return { subgroups: this.adapter.software && features.has('subgroups') && size >= 8 };
+    return { subgroups: this.adapter.software && features.has('subgroups') && size >= LANES };
   }
 
   /** Throw what went wrong on the device since it was made, if anything did. */

@@ -1,4 +1,4 @@
-import { type Dispatch, largestDivisor, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, LANES, largestDivisor, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
 export interface Conv2dShape {
@@ -26,9 +26,6 @@ const BLOCK = 2;
 
 /** Output pixels that backward-weights takes at a time. */
 const RUN = 4;
-
-/** Lanes that share reading the filter, where subgroups do: the size of the smallest subgroup that is used. */
-const LANES = 8;
 
 /** Vectors of output channels an invocation computes: as many as divide them and stay in registers. */
 const columnsOf = (vectors: number) => largestDivisor(vectors, [4, 2]);

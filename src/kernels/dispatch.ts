@@ -30,6 +30,9 @@ export function vectorWidth(channels: number): 1 | 4 {
 /** The invocations in a workgroup of kernels that have no reason to choose otherwise. */
 export const WORKGROUP = 64;
 
+/** Lanes that share the reading of what all need, where subgroups exchange it: the size of the smallest that is used. */
+export const LANES = 8;
+
 const MAX_WORKGROUPS = 65535;
 
 /** Workgroups for `count` independent invocations, folded into two dimensions past the limit of one. */
@@ -53,7 +56,7 @@ export const MAX_UNIFORM_BYTES = 65536;
 
 /** What of a device decides between ways to write a kernel. */
 export interface DeviceTraits {
-  /** Exchange values within subgroups of at least 8, rather than read one address from all lanes. */
+  /** Exchange values within subgroups of at least {@link LANES}, rather than read one address from all lanes. */
   readonly subgroups?: boolean;
 }
 

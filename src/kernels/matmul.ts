@@ -1,4 +1,4 @@
-import { type Dispatch, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, LANES, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** y = op(a) op(b): op(a) is [m, k], op(b) is [k, n]; a transposed operand is stored as [k, m] or [n, k]. */
 export interface MatmulShape {
@@ -34,6 +34,7 @@ export function matmul<B>(
       HAS_BIAS: bias !== undefined,
       ROWS: rows,
       COLUMNS: columns,
+      HELD: Math.ceil(((transposeA ? 1 : vectorWidth(k)) * columns) / LANES),
       WORKGROUP,
     },
     bindings: [a, b, bias ?? b, y],

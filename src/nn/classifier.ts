@@ -4,8 +4,9 @@ import { Graph, type Tensor } from '../graph/graph.js';
 import { gatherImages } from '../graph/ops/gather-images.js';
 import { Program } from '../graph/program.js';
 import { type DeviceState, stateInputs, stateLayout, uploadState } from './device-state.js';
+import { foldBatchNorms, foldedInputs } from './folding.js';
 import { featuresOf, type Network } from './network.js';
-import { wideResNetForward } from './wide-resnet.js';
+import { foldedForward } from './wide-resnet.js';
 
 /** What a network says of N images, row-major. */
 export interface Outputs {
@@ -64,7 +65,9 @@ export class Classifier {
       normalization: network.normalization,
       augment: false,
     });
-    const { features, logits } = wideResNetForward(images, network.config, inputs.state);
+    const norms = foldBatchNorms(network);
+    const folded = foldedInputs(graph, norms);
+    const { features, logits } = foldedForward(images, network.config, inputs.state, folded.affine);
     const state = uploadState(engine, layout, network);
     const program = await Program.compile(
       engine,
@@ -75,6 +78,7 @@ export class Classifier {
         [inputs.statistics, state.statistics],
       ]),
     );
+    program.write(folded.input, norms.data);
     program.write(
       indices,
       Uint32Array.from({ length: batch }, (_, i) => i),

@@ -1,7 +1,7 @@
 import { stream } from '../data/random.js';
 import type { Tensor } from '../graph/graph.js';
 import { type BatchStatistics, batchNorm, batchStatistics } from '../graph/ops/batch-norm.js';
-import { conv2d } from '../graph/ops/conv2d.js';
+import { conv2d, conv2dActivated } from '../graph/ops/conv2d.js';
 import { matmul } from '../graph/ops/matmul.js';
 import { globalAveragePool } from '../graph/ops/pool.js';
 import type { Normalization } from '../kernels/gather-images.js';
@@ -94,6 +94,38 @@ export function wideResNetForward(
     });
   });
   const features = globalAveragePool(activate('bn1', x));
+  return { features, logits: matmul(features, state('fc.weight'), { transposeB: true, bias: state('fc.bias') }) };
+}
+
+/**
+ * The forward pass in evaluation as {@link wideResNetForward} makes it, with every batch norm and ReLU folded into the
+ * convolution before it: the same mathematics, and nothing but convolutions, a mean and a product.
+ * @param images [batch, 32, 32, 3], normalised
+ * @param affine [2, channels] of a batch norm by its name (see `foldBatchNorms`)
+ */
+export function foldedForward(
+  images: Tensor,
+  config: WideResNetConfig,
+  state: StateTensors,
+  affine: (batchNorm: string) => Tensor,
+): { features: Tensor; logits: Tensor } {
+  const blocks = blocksOf(config);
+  const isIdentity = (i: number) => blocks[i] !== undefined && blocks[i].inChannels === blocks[i].outChannels;
+  // What follows the sum that enters block i; its shortcut wants the sum itself where it is the identity.
+  const into = (i: number) => ({
+    affine: affine(blocks[i] ? `${blocks[i].name}.bn1` : 'bn1'),
+    keep: isIdentity(i),
+  });
+  let x = conv2dActivated(images, state('conv1.weight'), { stride: 1, ...into(0) });
+  blocks.forEach(({ name, stride }, i) => {
+    const residual = x.sum ?? conv2d(x.activated, state(`${name}.convShortcut.weight`), { stride });
+    const hidden = conv2dActivated(x.activated, state(`${name}.conv1.weight`), {
+      stride,
+      affine: affine(`${name}.bn2`),
+    });
+    x = conv2dActivated(hidden.activated, state(`${name}.conv2.weight`), { stride: 1, residual, ...into(i + 1) });
+  });
+  const features = globalAveragePool(x.activated);
   return { features, logits: matmul(features, state('fc.weight'), { transposeB: true, bias: state('fc.bias') }) };
 }
 

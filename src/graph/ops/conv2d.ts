@@ -36,6 +36,27 @@ const conv2dOp: Op<Conv2dShape> = {
   },
 };
 
+/** Inputs: x, w, affine and, where there is one, the residual. Outputs: the sum, where it is kept, and the activation. */
+const conv2dActivatedOp: Op<Conv2dShape & { keep: boolean }> = {
+  name: 'conv2d_activated',
+  outputs([, , affine, residual], { keep, ...shape }) {
+    const { height, width } = kernels.conv2dOutput(shape);
+    const output = [shape.batch, height, width, shape.outChannels];
+    requireShape('conv2d', 'affine', affine!, [2, shape.outChannels]);
+    if (residual) requireShape('conv2d', 'residual', residual, output);
+    return keep ? [output, output] : [output];
+  },
+  lower: ({ inputs: [x, w, affine, residual], outputs: [y, activated], attributes }) => [
+    kernels.conv2dForward(attributes, {
+      x: x!,
+      w: partsOf(w!),
+      y: y!,
+      residual,
+      activation: { affine: affine!, activated },
+    }),
+  ],
+};
+
 /** Inputs: the output's gradient, the transposed filter and, where there is one, the residual. */
 const backwardDataOp: Op<Conv2dShape> = {
   name: 'conv2d_backward_data',
@@ -71,6 +92,16 @@ const transposeFilterOp: Op<undefined> = {
 
 const transposeFilter = (w: Tensor): Tensor => w.graph.apply(transposeFilterOp, [w], undefined)[0]!;
 
+/** The shape of a convolution of these tensors. @throws ShapeError where they do not fit */
+function shapeOf(x: Tensor, w: Tensor, stride: number): Conv2dShape {
+  requireShape('conv2d', 'input', x, [-1, -1, -1, -1]);
+  const [batch, inHeight, inWidth, inChannels] = x.shape as [number, number, number, number];
+  requireShape('conv2d', 'filter', w, [-1, w.shape[0]!, inChannels, -1]);
+  const [kernel, , , outChannels] = w.shape as [number, number, number, number];
+  if (kernel % 2 === 0) throw new ShapeError(`conv2d: filter ${w.name} of ${showShape(w.shape)} has an even size`);
+  return { batch, inHeight, inWidth, inChannels, outChannels, kernel, stride };
+}
+
 /**
  * Convolution with zero padding (kernel - 1) / 2, so that the output has ceil(size / stride) pixels a side.
  * @param x [batch, height, width, inChannels]
@@ -79,11 +110,24 @@ const transposeFilter = (w: Tensor): Tensor => w.graph.apply(transposeFilterOp, 
  * @throws ShapeError where the shapes do not fit
  */
 export function conv2d(x: Tensor, w: Tensor, options: { stride: number; residual?: Tensor | undefined }): Tensor {
-  requireShape('conv2d', 'input', x, [-1, -1, -1, -1]);
-  const [batch, inHeight, inWidth, inChannels] = x.shape as [number, number, number, number];
-  requireShape('conv2d', 'filter', w, [-1, w.shape[0]!, inChannels, -1]);
-  const [kernel, , , outChannels] = w.shape as [number, number, number, number];
-  if (kernel % 2 === 0) throw new ShapeError(`conv2d: filter ${w.name} of ${showShape(w.shape)} has an even size`);
-  const shape = { batch, inHeight, inWidth, inChannels, outChannels, kernel, stride: options.stride };
+  const shape = shapeOf(x, w, options.stride);
   return x.graph.apply(conv2dOp, options.residual ? [x, w, options.residual] : [x, w], shape)[0]!;
+}
+
+/**
+ * {@link conv2d} with the batch norm (of fixed statistics) and ReLU that follow it folded into its store. Not differentiated.
+ * @param options.affine [2, outChannels]: gamma / sqrt(variance + epsilon), and beta - mean times that
+ * @param options.keep whether the sum before the batch norm is wanted as well
+ * @returns relu(sum * affine[0] + affine[1]), and the sum
+ * @throws ShapeError where the shapes do not fit
+ */
+export function conv2dActivated(
+  x: Tensor,
+  w: Tensor,
+  options: { stride: number; affine: Tensor; residual?: Tensor | undefined; keep?: boolean },
+): { activated: Tensor; sum: Tensor | undefined } {
+  const { stride, affine, residual, keep = false } = options;
+  const inputs = residual ? [x, w, affine, residual] : [x, w, affine];
+  const outputs = x.graph.apply(conv2dActivatedOp, inputs, { ...shapeOf(x, w, stride), keep });
+  return { activated: outputs.at(-1)!, sum: keep ? outputs[0] : undefined };
 }
