@@ -3,29 +3,31 @@
 //
 //   g = G[i] + WEIGHT_DECAY * W[i];  V[i] = MOMENTUM * V[i] + g;  W[i] -= rate * (g + MOMENTUM * V[i])
 //
-// STEP is [number, seed, rate as the bits of an f32] (u32). Nothing changes once HALTED.
+// Vec is vec4f where SIZE is a multiple of 4, else f32. STEP is [number, seed, rate as the bits of an f32] (u32). Nothing changes once HALTED.
+alias Vec = vec4f;
+const WIDTH = 4;
 const SIZE = 4;
 const MOMENTUM = 0.9;
 const WEIGHT_DECAY = 5e-4;
 const WORKGROUP = 64;
 
-@group(0) @binding(0) var<storage, read> G: array<f32>;
+@group(0) @binding(0) var<storage, read> G: array<Vec>;
 @group(0) @binding(1) var<storage, read> STEP: array<u32>;
 @group(0) @binding(2) var<storage, read> HALTED: array<u32>;
-@group(0) @binding(3) var<storage, read_write> W: array<f32>;
-@group(0) @binding(4) var<storage, read_write> V: array<f32>;
+@group(0) @binding(3) var<storage, read_write> W: array<Vec>;
+@group(0) @binding(4) var<storage, read_write> V: array<Vec>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i >= SIZE) {
+  if (i >= SIZE / WIDTH) {
     return;
   }
   if (HALTED[0] <= STEP[0]) {
     return;
   }
-  let g = fma(WEIGHT_DECAY, W[i], G[i]);
-  let v = fma(MOMENTUM, V[i], g);
+  let g = fma(Vec(WEIGHT_DECAY), W[i], G[i]);
+  let v = fma(Vec(MOMENTUM), V[i], g);
   V[i] = v;
-  W[i] -= bitcast<f32>(STEP[2]) * fma(MOMENTUM, v, g);
+  W[i] -= bitcast<f32>(STEP[2]) * fma(Vec(MOMENTUM), v, g);
 }

@@ -1,20 +1,22 @@
 // Sum over the leading axis: Y[i] = sum_s X[s, i], in order of s. X is [COUNT, SIZE], Y is [SIZE].
-// Phase two of every split reduction, and the gradient of a bias.
+// Phase two of every split reduction, and the gradient of a bias. Vec is vec4f where SIZE is a multiple of 4, else f32.
+alias Vec = vec4f;
+const WIDTH = 4;
 const COUNT = 1;
 const SIZE = 4;
 const WORKGROUP = 64;
 
-@group(0) @binding(0) var<storage, read> X: array<f32>;
-@group(0) @binding(1) var<storage, read_write> Y: array<f32>;
+@group(0) @binding(0) var<storage, read> X: array<Vec>;
+@group(0) @binding(1) var<storage, read_write> Y: array<Vec>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= SIZE) {
+  if (id.x >= SIZE / WIDTH) {
     return;
   }
-  var sum = 0.0;
+  var sum = Vec();
   for (var s = 0u; s < COUNT; s++) {
-    sum += X[s * SIZE + id.x];
+    sum += X[s * (SIZE / WIDTH) + id.x];
   }
   Y[id.x] = sum;
 }

@@ -52,5 +52,15 @@ export {
 } from './nn/trainer.js';
 export { foldedForward, wideResNet, wideResNetForward } from './nn/wide-resnet.js';
 export { type Evaluation, type EvaluationRow, evaluate, formatTable } from './ood/evaluate.js';
-export { aupr, auroc, CONVENTIONS, type Convention, fpr95, type Metrics, metrics } from './ood/metrics.js';
+export {
+  type AllMetrics,
+  allMetrics,
+  aupr,
+  auroc,
+  CONVENTIONS,
+  type Convention,
+  fpr95,
+  type Metrics,
+  metrics,
+} from './ood/metrics.js';
 export { energy, maxLogit, msp, SCORES } from './ood/scores.js';

@@ -22,9 +22,17 @@ const COMMANDS: Readonly<Record<string, { summary: string; load(): Promise<(comm
     summary: 'accuracy, FPR95, AUROC and AUPR against out-of-distribution sets',
     load: async () => (await import('./evaluate.js')).defineEvaluate,
   },
+  metrics: {
+    summary: 'AUROC, AUPR and FPR95 of scores from anywhere',
+    load: async () => (await import('./metrics.js')).defineMetrics,
+  },
   convert: {
     summary: 'convert a network between weight formats',
     load: async () => (await import('./convert.js')).defineConvert,
+  },
+  profile: {
+    summary: 'where the time of a training step goes, kernel by kernel',
+    load: async () => (await import('./profile.js')).defineProfile,
   },
   doctor: {
     summary: 'show which adapter is taken, what it can do, and what would be faster',

@@ -1,12 +1,12 @@
-import { type Dispatch, grid, WORKGROUP } from './dispatch.js';
+import { type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** y[i] = sum over s of x[s, i], in order: `x` is [count, size]. */
 export function sumLeading<B>({ count, size }: { count: number; size: number }, { x, y }: { x: B; y: B }): Dispatch<B> {
   return {
     shader: 'sum_leading',
-    constants: { COUNT: count, SIZE: size, WORKGROUP },
+    constants: { WIDTH: vectorWidth(size), COUNT: count, SIZE: size, WORKGROUP },
     bindings: [x, y],
-    workgroups: [Math.ceil(size / WORKGROUP), 1, 1],
+    workgroups: [Math.ceil(size / vectorWidth(size) / WORKGROUP), 1, 1],
   };
 }
 

@@ -1,4 +1,4 @@
-import { type Dispatch, grid, WORKGROUP } from './dispatch.js';
+import { type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** Note in `halted` (u32) the number of the first step in which any of `size` gradients was NaN or infinite. */
 export function checkFinite<B>(size: number, { x, step, halted }: { x: B; step: B; halted: B }): Dispatch<B> {
@@ -20,8 +20,8 @@ export function sgd<B>(
 ): Dispatch<B> {
   return {
     shader: 'sgd',
-    constants: { SIZE: size, MOMENTUM: momentum, WEIGHT_DECAY: weightDecay, WORKGROUP },
+    constants: { WIDTH: vectorWidth(size), SIZE: size, MOMENTUM: momentum, WEIGHT_DECAY: weightDecay, WORKGROUP },
     bindings: [gradient, step, halted, w, velocity],
-    workgroups: grid(size),
+    workgroups: grid(size / vectorWidth(size)),
   };
 }

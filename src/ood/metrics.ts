@@ -70,6 +70,33 @@ export function metrics(inScores: Scores, oodScores: Scores, { convention }: { c
   };
 }
 
+/** The figures that no convention leaves out, FPR95 in each. */
+export interface AllMetrics {
+  auroc: number;
+  /** By the rule `step`. */
+  aupr_in: number;
+  aupr_out: number;
+  fpr95: Record<Fpr95Convention, number>;
+}
+
+/**
+ * AUROC, both AUPR (step) and FPR95 in all four conventions, in fractions of 1.
+ * @throws {DataError} if a score is NaN or there are none.
+ */
+export function allMetrics(inScores: Scores, oodScores: Scores): AllMetrics {
+  return {
+    auroc: auroc(inScores, oodScores),
+    aupr_in: aupr(inScores, oodScores, 'in', 'step'),
+    aupr_out: aupr(inScores, oodScores, 'out', 'step'),
+    fpr95: {
+      in_positive_nearest: fpr95(inScores, oodScores, 'in_positive_nearest'),
+      in_positive_first: fpr95(inScores, oodScores, 'in_positive_first'),
+      out_positive_nearest: fpr95(inScores, oodScores, 'out_positive_nearest'),
+      out_positive_first: fpr95(inScores, oodScores, 'out_positive_first'),
+    },
+  };
+}
+
 /**
  * The probability that an in-distribution image scores higher than an out-of-distribution one, ties counting one half
  * (Mann and Whitney's U over the number of pairs). O(n log n).

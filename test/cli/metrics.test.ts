@@ -1,0 +1,66 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeNpy } from '../../src/formats/npy.js';
+import { readNpz, writeNpz } from '../../src/formats/npz.js';
+import { energate, said } from './support/run.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'energate-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const file = (name: string, bytes: Uint8Array) => {
+  writeFileSync(join(folder, name), bytes);
+  return join(folder, name);
+};
+const scores = (...values: number[]) => ({
+  dtype: 'float64' as const,
+  shape: [values.length],
+  data: Float64Array.from(values),
+});
+
+describe('energate metrics', () => {
+  it('gives the golden figures of metrics.npz, to 1e-9, in the shape that scripts rely on', async () => {
+    const golden = readNpz(readFileSync(new URL('../fixtures/reference/metrics.npz', import.meta.url)), 'metrics.npz');
+    const want = JSON.parse(new TextDecoder().decode(golden.get('expected_json').data as Uint8Array)).large;
+    const ins = file('in.npy', writeNpy(golden.get('large/in')));
+    const outs = file('out.npz', writeNpz({ scores: golden.get('large/out') }));
+    const { code, stdout } = await energate(['metrics', '--in', ins, '--ood', outs, '--json', '-']);
+    expect(code).toBe(0);
+    const got = JSON.parse(stdout);
+    expect(Object.keys(got)).toEqual(['auroc', 'aupr_in', 'aupr_out', 'fpr95']);
+    const flat: Record<string, number> = { auroc: got.auroc, aupr_in: got.aupr_in, aupr_out: got.aupr_out };
+    for (const [name, value] of Object.entries(got.fpr95)) flat[`fpr95_${name}`] = value as number;
+    expect(Object.keys(flat).sort()).toEqual(Object.keys(want).sort());
+    for (const [name, value] of Object.entries(want)) {
+      expect(Math.abs(flat[name]! - (value as number)), name).toBeLessThan(1e-9);
+    }
+  });
+
+  it('names the convention beside every figure', async () => {
+    const ins = file('a.npy', writeNpy(scores(1, 2, 3)));
+    const outs = file('b.npy', writeNpy(scores(2, 2.5)));
+    const { stdout } = await energate(['metrics', '--in', ins, '--ood', outs]);
+    expect(stdout).toMatch(/^3 in-distribution and 2 out-of-distribution scores$/m);
+    // 2.5 of 6 pairs are ranked right, a tie being one half.
+    expect(stdout).toMatch(/^AUROC +41\.67 % +ties count one half$/m);
+    expect(stdout).toMatch(/^FPR95 +66\.67 % +OOD positive, first recall of 95 % \(OpenOOD\)$/m);
+  });
+
+  it.each([
+    ['NaN', () => writeNpy(scores(1, Number.NaN)), /bad: score 1 is NaN/],
+    ['a matrix', () => writeNpy({ ...scores(1, 2, 3, 4), shape: [2, 2] }), /bad: an array of \[2, 2\]/],
+    ['two arrays', () => writeNpz({ a: scores(1), b: scores(2) }), /bad: 2 arrays \(.*a, b.*\)/],
+    ['no scores', () => writeNpy(scores()), /no in-distribution scores/],
+    ['something else', () => new TextEncoder().encode('0.5\n0.7\n'), /bad/],
+  ])('refuses %s in one line', async (_, bytes, message) => {
+    const good = file('good.npy', writeNpy(scores(1, 2)));
+    const result = await energate(['metrics', '--in', file('bad', bytes()), '--ood', good]);
+    expect(result.code).toBe(1);
+    expect(said(result)).toEqual([expect.stringMatching(message)]);
+    expect(result.stdout).toBe('');
+  });
+});
