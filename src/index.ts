@@ -51,6 +51,7 @@ export {
   type TrainingState,
 } from './nn/trainer.js';
 export { foldedForward, wideResNet, wideResNetForward } from './nn/wide-resnet.js';
+export { Calibrator, type CalibratorState } from './ood/calibrator.js';
 export { type Evaluation, type EvaluationRow, evaluate, formatTable } from './ood/evaluate.js';
 export {
   type AllMetrics,
