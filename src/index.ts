@@ -39,6 +39,7 @@ export { type KernelTime, Program } from './graph/program.js';
 export { type Checkpoint, decodeCheckpoint, encodeCheckpoint, fingerprints } from './nn/checkpoint.js';
 export { Classifier, type Outputs } from './nn/classifier.js';
 export { type FoldedBatchNorms, foldBatchNorms, foldedInputs } from './nn/folding.js';
+export { type EnergyStatistics, type Margins, measureEnergies, proposeMargins } from './nn/margins.js';
 export { type Network, networkFromState, parameterCount, stateDictOf, type WideResNetConfig } from './nn/network.js';
 export { decodeNetwork, encodeNetwork } from './nn/network-file.js';
 export { cosineRate } from './nn/schedule.js';

@@ -4,9 +4,10 @@ import { UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import type { Regulariser } from '../graph/ops/energy-loss.js';
 import type { Normalization } from '../kernels/gather-images.js';
+import { type EnergyStatistics, type Margins, measureEnergies, proposeMargins } from '../nn/margins.js';
 import type { Network } from '../nn/network.js';
 import { decodeNetwork } from '../nn/network-file.js';
-import { OPTIMISER, type StepLog, type TrainingOptions } from '../nn/trainer.js';
+import { OPTIMISER, type StepLog, type TrainingData, type TrainingOptions } from '../nn/trainer.js';
 import { readImageSet, readStateDict } from '../node/files.js';
 import type { Evaluation } from '../ood/evaluate.js';
 import { embeddedFinetuning, embeddedTest, embeddedWeights } from './embedded.js';
@@ -17,6 +18,7 @@ import {
   addTrainingOptions,
   prepareFiles,
   prepareRun,
+  readCheckpoint,
   runTraining,
   stepsOf,
   type TrainingArguments,
@@ -29,6 +31,7 @@ interface Arguments extends TrainingArguments {
   readonly loss: string;
   readonly mIn: number;
   readonly mOut: number;
+  readonly margins?: string;
   readonly lambda?: number;
   readonly outlierBatch: number;
   readonly normalize?: Normalization;
@@ -67,6 +70,10 @@ export function defineFinetune(command: Command): void {
     .option('--loss <name>', 'energy or oe', 'energy')
     .option('--m-in <E>', 'in-distribution energies above it are punished', number, -23)
     .option('--m-out <E>', 'outlier energies below it are punished', number, -5)
+    .option(
+      '--margins <how>',
+      'auto: instead of --m-in and --m-out, from the mean energies of the network on both sets',
+    )
     .option('--lambda <weight>', 'of the outlier term (default: 0.1 for energy, 0.5 for oe)', nonNegativeNumber)
     .option('--outlier-batch <n>', 'outlier images a step', positiveInteger, 256)
     .option(
@@ -83,15 +90,17 @@ export function defineFinetune(command: Command): void {
       'CIFAR-10 as in the paper',
       'energate finetune --weights cifar10.pt --in cifar-10-binary.tar.gz --outliers 300k.npz --output tuned.safetensors',
     ],
+    ['Margins from the energies of the network', 'energate finetune --margins auto'],
     ['Outlier Exposure instead', 'energate finetune --loss oe --output oe.safetensors'],
   ]);
 }
 
 async function finetune(given: Arguments, command: Command): Promise<void> {
   const embedded = isEmbedded(given);
-  const args = embedded ? withEmbeddedDefaults(given, command) : given;
+  const args = await withMarginsOfCheckpoint(embedded ? withEmbeddedDefaults(given, command) : given, command);
   if (args.output === undefined)
     throw new UsageError('--output is missing: where is the fine-tuned network to be saved?');
+  requireMargins(args, command);
   const regulariser = regulariserOf(args);
   const files = await prepareFiles(args);
   const data = embedded
@@ -112,18 +121,23 @@ async function finetune(given: Arguments, command: Command): Promise<void> {
     seed: args.seed,
   };
   const { quiet } = args;
-  const run = await prepareRun(
+  const prepared = await prepareRun(
     { label: 'fine-tune', start: base, weights: base, data, options, files, quiet },
     args.resume,
     command,
   );
 
   const engine = await openAnnouncedEngine(args);
+  const measured = args.margins && !args.resume ? await measureMargins(engine, base, data) : undefined;
+  if (measured && !args.json) console.log(marginLines(measured));
+  const run = measured
+    ? { ...prepared, options: { ...options, regulariser: regulariserOf({ ...args, ...pair(measured) }) } }
+    : prepared;
   const before = embedded ? await evaluateEmbedded(engine, base, 'before', args.quiet) : undefined;
   const { network, last } = await runTraining(engine, run);
   const after = embedded ? await evaluateEmbedded(engine, network, 'after', args.quiet) : undefined;
   engine.destroy();
-  report(args, run.options.steps, last, before && after ? { before, after } : undefined);
+  report(args, run.options.steps, last, before && after ? { before, after } : undefined, measured);
 }
 
 function isEmbedded({ weights, in: images, outliers }: Arguments): boolean {
@@ -143,6 +157,57 @@ function withEmbeddedDefaults(args: Arguments, command: Command): Arguments {
     (name) => command.getOptionValueSource(name) !== 'cli' && !(name === 'steps' && args.epochs !== undefined),
   );
   return { ...args, ...Object.fromEntries(chosen.map((name) => [name, EMBEDDED[name as keyof typeof EMBEDDED]])) };
+}
+
+/** A run that goes on keeps its margins, wherever they came from; margins that are given are compared later. */
+async function withMarginsOfCheckpoint(args: Arguments, command: Command): Promise<Arguments> {
+  if (args.resume === undefined) return args;
+  const { regulariser } = (await readCheckpoint(args.resume)).options;
+  if (regulariser?.kind !== 'energy') {
+    if (args.margins === undefined) return args;
+    throw new UsageError(`--margins differs from the run in ${args.resume}, which has no margins: leave it out`);
+  }
+  const given = (name: string) => command.getOptionValueSource(name) === 'cli';
+  return {
+    ...args,
+    mIn: given('mIn') ? args.mIn : regulariser.mIn,
+    mOut: given('mOut') ? args.mOut : regulariser.mOut,
+  };
+}
+
+function requireMargins({ margins, loss }: Arguments, command: Command): void {
+  if (margins === undefined) return;
+  if (margins !== 'auto')
+    throw new UsageError(`--margins ${margins} does not exist: give auto, or numbers with --m-in and --m-out`);
+  const numbers = ['mIn', 'mOut'].filter((name) => command.getOptionValueSource(name) === 'cli');
+  if (numbers.length > 0) {
+    const flags = numbers.map((name) => (name === 'mIn' ? '--m-in' : '--m-out')).join(' and ');
+    throw new UsageError(`--margins auto chooses what ${flags} would set: give one or the other`);
+  }
+  if (loss !== 'energy') throw new UsageError(`--loss ${loss} has no margins: leave out --margins auto`);
+}
+
+interface MeasuredMargins extends Margins {
+  readonly inDistribution: EnergyStatistics;
+  readonly outliers: EnergyStatistics;
+}
+
+const pair = ({ mIn, mOut }: Margins) => ({ mIn, mOut });
+
+async function measureMargins(engine: Engine, network: Network, data: TrainingData): Promise<MeasuredMargins> {
+  const inDistribution = await measureEnergies(engine, network, data.inDistribution);
+  const outliers = await measureEnergies(engine, network, data.outliers!);
+  return { ...proposeMargins(inDistribution, outliers), inDistribution, outliers };
+}
+
+/** What was measured, what was chosen, and why. */
+function marginLines({ mIn, mOut, reason, inDistribution, outliers }: MeasuredMargins): string {
+  const figures = ({ mean, std, count }: EnergyStatistics) =>
+    `${mean.toFixed(2)} ± ${std.toFixed(2)} (${count} images)`;
+  return [
+    `energies before: ${figures(inDistribution)} in-distribution, ${figures(outliers)} on outliers`,
+    `margins: m_in ${mIn}, m_out ${mOut}: ${reason}`,
+  ].join('\n');
 }
 
 function regulariserOf({ loss, mIn, mOut, lambda }: Arguments): Regulariser {
@@ -174,9 +239,10 @@ function report(
   steps: number,
   last: StepLog | undefined,
   evaluations: { before: Evaluation; after: Evaluation } | undefined,
+  margins: MeasuredMargins | undefined,
 ): void {
   if (args.json) {
-    console.log(JSON.stringify({ output: args.output, last, ...evaluations }, null, 2));
+    console.log(JSON.stringify({ output: args.output, margins, last, ...evaluations }, null, 2));
     return;
   }
   if (evaluations) console.log(compare(evaluations.before, evaluations.after));

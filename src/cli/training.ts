@@ -120,6 +120,15 @@ export async function prepareFiles(
 const CHECKPOINT_FILE = 'checkpoint.safetensors';
 const CHECKPOINT_INTERVAL = 60_000;
 
+/**
+ * The state and options of a run that --checkpoint or Ctrl-C saved.
+ * @throws DataError where the folder has no checkpoint, or not a whole one
+ */
+export async function readCheckpoint(folder: string): Promise<Checkpoint> {
+  const path = join(folder, CHECKPOINT_FILE);
+  return decodeCheckpoint(await readFileBytes(path), path);
+}
+
 /** A training run from its beginning, or from a checkpoint, to its saved network. */
 export interface Run {
   readonly label: string;
@@ -147,8 +156,7 @@ export async function prepareRun(
     checkTraining(run.start, run.data, run.options);
     return { ...run, fingerprints: hashes };
   }
-  const path = join(resume, CHECKPOINT_FILE);
-  const checkpoint = decodeCheckpoint(await readFileBytes(path), path);
+  const checkpoint = await readCheckpoint(resume);
   requireSameSettings(checkpoint, settingsOf(run.start, run.options), resume, command);
   requireSameData(checkpoint, hashes, resume);
   const { state, options } = checkpoint;
