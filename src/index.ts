@@ -43,6 +43,7 @@ export { type EnergyStatistics, type Margins, measureEnergies, proposeMargins } 
 export { type Network, networkFromState, parameterCount, stateDictOf, type WideResNetConfig } from './nn/network.js';
 export { decodeNetwork, encodeNetwork } from './nn/network-file.js';
 export { cosineRate } from './nn/schedule.js';
+export { decodeFits, encodeFits, type Fits, fitScores, type SetScores, scoreSets } from './nn/scorer.js';
 export {
   OPTIMISER,
   type StepLog,
@@ -53,7 +54,16 @@ export {
 } from './nn/trainer.js';
 export { foldedForward, wideResNet, wideResNetForward } from './nn/wide-resnet.js';
 export { Calibrator, type CalibratorState } from './ood/calibrator.js';
-export { type Evaluation, type EvaluationRow, evaluate, formatTable } from './ood/evaluate.js';
+export {
+  type Evaluation,
+  type EvaluationInput,
+  type EvaluationRow,
+  evaluate,
+  formatTable,
+  type NetworkEvaluation,
+  PROTOCOLS,
+  type Protocol,
+} from './ood/evaluate.js';
 export {
   type AllMetrics,
   allMetrics,
@@ -65,4 +75,13 @@ export {
   type Metrics,
   metrics,
 } from './ood/metrics.js';
-export { energy, maxLogit, msp, SCORES } from './ood/scores.js';
+export {
+  energy,
+  type FitInput,
+  maxLogit,
+  msp,
+  SCORES,
+  type Score,
+  type ScoreInput,
+  type ScoreOptions,
+} from './ood/scores.js';

@@ -4,32 +4,41 @@ import { UsageError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { checkWritable, readImageSet, readStateDict, writeFileAtomic } from '../node/files.js';
-import { AVERAGE, formatTable } from '../ood/evaluate.js';
-import { CONVENTIONS, type Convention } from '../ood/metrics.js';
-import { SCORES } from '../ood/scores.js';
+import { AVERAGE, formatTable, PROTOCOLS, type Protocol } from '../ood/evaluate.js';
+import { CONVENTIONS } from '../ood/metrics.js';
 import { embeddedTest, embeddedWeights } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
-import { evaluateNetwork } from './evaluation.js';
-import { addExamples, addQuiet, listOf, namedPath, normalization, positiveInteger } from './options.js';
+import { evaluateNetwork, obtainFits, readFit } from './evaluation.js';
+import {
+  addExamples,
+  addQuiet,
+  addScoring,
+  namedPath,
+  normalization,
+  positiveInteger,
+  type Scoring,
+  seed,
+} from './options.js';
 
-interface Arguments {
+interface Arguments extends Scoring {
   readonly weights?: string;
   readonly in?: string;
   readonly ood?: ReadonlyMap<string, string>;
-  readonly scores: readonly string[];
-  readonly oodCount: number;
-  readonly convention: string;
+  readonly oodCount?: number;
+  readonly protocol: string;
+  readonly seed: number;
   readonly normalize?: Normalization;
   readonly json?: string;
   readonly quiet?: true;
 }
 
 export function defineEvaluate(command: Command): void {
-  const conventions = Object.entries(CONVENTIONS).map(([name, { description }]) => `${name}: ${description}`);
-  const scores = Object.keys(SCORES);
+  const protocols = Object.entries(PROTOCOLS).map(
+    ([name, { convention, description }]) => `${name}: ${CONVENTIONS[convention].description}; ${description}`,
+  );
   command
     .description(
-      `Accuracy on labelled images, and FPR95, AUROC and AUPR of each score against each out-of-distribution set.\n${conventions.join('\n')}`,
+      `Accuracy on labelled images, and FPR95, AUROC and AUPR of each score against each out-of-distribution set, with bootstrap intervals, by a named protocol:\n${protocols.join('\n')}`,
     )
     .option('--weights <file>', 'the network (default: the embedded one)')
     .option(
@@ -41,15 +50,16 @@ export function defineEvaluate(command: Command): void {
       'out-of-distribution images and what to call them (default: the embedded families)',
       namedPath,
     )
-    .option('--scores <list>', `of ${scores.join(', ')}`, listOf(scores), ['msp', 'energy'])
-    .option('--ood-count <n>', 'images of each out-of-distribution set, from its start', positiveInteger, 2000)
-    .option('--convention <name>', `${Object.keys(CONVENTIONS).join(' or ')}`, 'paper')
+    .option('--protocol <name>', Object.keys(PROTOCOLS).join(', '), 'paper')
+    .option('--ood-count <n>', 'use the first n images of each out-of-distribution set alone', positiveInteger)
+    .option('--seed <n>', 'of the draws and the bootstrap', seed, 1)
     .option(
       '--normalize <how>',
       'cifar, none or "r,g,b/r,g,b" (default: what the weights say, else cifar)',
       normalization,
     )
     .option('--json <file>', 'write the result as JSON, in fractions of 1 (- for standard output)');
+  addScoring(command, ['msp', 'energy']);
   addQuiet(command);
   command.action(run);
   addExamples(command, [
@@ -62,10 +72,8 @@ export function defineEvaluate(command: Command): void {
 }
 
 async function run(args: Arguments): Promise<void> {
-  if (!Object.hasOwn(CONVENTIONS, args.convention)) {
-    throw new UsageError(
-      `--convention ${args.convention} does not exist: give ${Object.keys(CONVENTIONS).join(' or ')}`,
-    );
+  if (!Object.hasOwn(PROTOCOLS, args.protocol)) {
+    throw new UsageError(`--protocol ${args.protocol} does not exist: give ${Object.keys(PROTOCOLS).join(', ')}`);
   }
   if ((args.in === undefined) !== (args.ood === undefined)) {
     throw new UsageError(
@@ -77,6 +85,7 @@ async function run(args: Arguments): Promise<void> {
   if (args.json && args.json !== '-') await checkWritable(args.json);
   const weights = args.weights ?? embeddedWeights();
   const network = decodeNetwork(await readStateDict(weights), weights, args.normalize);
+  const fitSource = await readFit(network, args);
   const sets = args.in
     ? {
         inDistribution: await readImageSet(args.in, { split: 'test' }),
@@ -90,8 +99,17 @@ async function run(args: Arguments): Promise<void> {
   const evaluation = await evaluateNetwork(
     engine,
     network,
-    { ...sets, ood: sets.ood.map((set) => subset(set, 0, Math.min(set.count, args.oodCount))) },
-    { scores: args.scores, convention: args.convention as Convention, label: 'evaluate', quiet: args.quiet },
+    { ...sets, ood: sets.ood.map((set) => subset(set, 0, Math.min(set.count, args.oodCount ?? set.count))) },
+    {
+      scores: args.scores,
+      temperature: args.temperature,
+      epsilon: args.epsilon,
+      fits: await obtainFits(engine, network, fitSource),
+      protocol: args.protocol as Protocol,
+      seed: args.seed,
+      label: 'evaluate',
+      quiet: args.quiet,
+    },
   );
   engine.destroy();
   const json = `${JSON.stringify(evaluation, null, 2)}\n`;

@@ -9,7 +9,7 @@ import type { Network } from '../nn/network.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { OPTIMISER, type StepLog, type TrainingData, type TrainingOptions } from '../nn/trainer.js';
 import { readImageSet, readStateDict } from '../node/files.js';
-import type { Evaluation } from '../ood/evaluate.js';
+import type { NetworkEvaluation } from '../ood/evaluate.js';
 import { embeddedFinetuning, embeddedTest, embeddedWeights } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
 import { evaluateNetwork } from './evaluation.js';
@@ -225,10 +225,10 @@ function evaluateEmbedded(
   network: Network,
   when: string,
   quiet: true | undefined,
-): Promise<Evaluation> {
+): Promise<NetworkEvaluation> {
   return evaluateNetwork(engine, network, embeddedTest(), {
     scores: ['msp', 'energy'],
-    convention: 'paper',
+    protocol: 'full',
     label: `evaluate ${when}`,
     quiet,
   });
@@ -238,7 +238,7 @@ function report(
   args: Arguments,
   steps: number,
   last: StepLog | undefined,
-  evaluations: { before: Evaluation; after: Evaluation } | undefined,
+  evaluations: { before: NetworkEvaluation; after: NetworkEvaluation } | undefined,
   margins: MeasuredMargins | undefined,
 ): void {
   if (args.json) {
@@ -253,8 +253,8 @@ function report(
 }
 
 /** FPR95 / AUROC / AUPR of both evaluations side by side, in percent. */
-export function compare(before: Evaluation, after: Evaluation): string {
-  const cell = ({ fpr95, auroc, aupr_in }: Evaluation['results'][number]) =>
+export function compare(before: NetworkEvaluation, after: NetworkEvaluation): string {
+  const cell = ({ fpr95, auroc, aupr_in }: NetworkEvaluation['results'][number]) =>
     [fpr95, auroc, aupr_in].map((value) => (100 * value).toFixed(2).padStart(6)).join(' /');
   const rows = before.results.map((row, i) => [row.score, row.set, cell(row), cell(after.results[i]!)]);
   const width = Math.max(...rows.map(([, set]) => set!.length));

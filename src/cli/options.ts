@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseNormalization } from '../data/normalization.js';
 import { EnergateError } from '../errors.js';
+import { SCORES } from '../ood/scores.js';
 
 // Parsers for commander's `option(flags, description, parser)`. What they throw, commander prefixes with the option's name.
 
@@ -64,6 +65,33 @@ export function listOf<T extends string>(allowed: readonly T[]): (text: string) 
       throw new InvalidArgumentError(`give one or more of ${allowed.join(', ')}, each once, with commas between`);
     return members as T[];
   };
+}
+
+/** The options of {@link addScoring}. */
+export interface Scoring {
+  readonly scores: readonly string[];
+  readonly temperature?: number;
+  readonly epsilon?: number;
+  readonly fit?: string;
+  readonly saveFit?: string;
+}
+
+/** What commands that score images take. */
+export function addScoring(command: Command, defaults: readonly string[]): Command {
+  const names = Object.keys(SCORES);
+  const lines = Object.entries(SCORES).map(([name, { description, fit }]) => {
+    return `  ${name.padEnd(12)} ${description}${fit ? '; needs --fit' : ''}`;
+  });
+  return command
+    .option('--scores <list>', `of ${names.join(', ')}`, listOf(names), defaults)
+    .option('--temperature <T>', 'of energy (default: 1) and odin (default: 1000)', positiveNumber)
+    .option('--epsilon <e>', 'the input step of odin and mahalanobis (default: 0.0014)', nonNegativeNumber)
+    .option(
+      '--fit <file>',
+      'training images for the scores that learn from them, or the .safetensors that --save-fit wrote',
+    )
+    .option('--save-fit <file>', 'keep what those scores learned, as .safetensors')
+    .addHelpText('after', `\nScores:\n${lines.join('\n')}`);
 }
 
 /** What every command that computes takes. */

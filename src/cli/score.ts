@@ -3,18 +3,17 @@ import type { Command } from 'commander';
 import { UsageError } from '../errors.js';
 import { writeNpz } from '../formats/npz.js';
 import type { Normalization } from '../kernels/gather-images.js';
-import { Classifier } from '../nn/classifier.js';
 import { decodeNetwork } from '../nn/network-file.js';
+import { passes, scoreSets } from '../nn/scorer.js';
 import { checkWritable, readImageSet, readStateDict, writeFileAtomic } from '../node/files.js';
-import { energy, maxLogit, msp } from '../ood/scores.js';
 import { openAnnouncedEngine } from './engine.js';
-import { addExamples, addQuiet, normalization, positiveNumber } from './options.js';
+import { obtainFits, readFit } from './evaluation.js';
+import { addExamples, addQuiet, addScoring, normalization, type Scoring } from './options.js';
 import { startProgress } from './progress.js';
 
-interface Arguments {
+interface Arguments extends Scoring {
   readonly weights: string;
   readonly images: string;
-  readonly temperature: number;
   readonly normalize?: Normalization;
   readonly output: string;
   readonly json?: true;
@@ -25,9 +24,8 @@ interface Arguments {
 interface ScoreTable {
   readonly classes: number;
   readonly logits: Float32Array;
-  readonly energy: Float64Array;
-  readonly msp: Float64Array;
-  readonly maxlogit: Float64Array;
+  /** By name, `energy` as E itself. */
+  readonly scores: ReadonlyMap<string, Float64Array>;
   readonly label: Int32Array;
 }
 
@@ -40,11 +38,10 @@ const ENCODERS: Readonly<Record<string, (table: ScoreTable) => Uint8Array>> = {
 export function defineScore(command: Command): void {
   command
     .description(
-      'Score images: logits, energy E = -T logsumexp(f / T) (low is in-distribution), largest softmax probability, largest logit, and the predicted label.',
+      'Score images: logits, the predicted label, and any of the scores below. All are higher for in-distribution images, but energy, which is E = -T logsumexp(f / T) itself and lower.',
     )
     .requiredOption('--weights <file>', 'the network: .safetensors or a PyTorch file')
     .requiredOption('--images <file>', 'images: .npz, CIFAR binary folder or .tar.gz')
-    .option('--temperature <T>', 'of the energy', positiveNumber, 1)
     .option(
       '--normalize <how>',
       'cifar, none or "r,g,b/r,g,b" (default: what the weights say, else cifar)',
@@ -52,10 +49,15 @@ export function defineScore(command: Command): void {
     )
     .option('--json', 'print a summary as JSON')
     .requiredOption('--output <file>', `the scores: ${Object.keys(ENCODERS).join(', ')}`);
+  addScoring(command, ['energy', 'msp', 'maxlogit']);
   addQuiet(command);
   command.action(score);
   addExamples(command, [
     ['For Python', 'energate score --weights tuned.safetensors --images photos.npz --output scores.npz'],
+    [
+      'ODIN and Mahalanobis, fitted once',
+      'energate score --weights tuned.safetensors --images photos.npz --scores odin,mahalanobis --fit train.npz --save-fit fit.safetensors --output scores.npz',
+    ],
     ['For a spreadsheet', 'energate score --weights tuned.safetensors --images photos.npz --output scores.csv'],
   ]);
 }
@@ -66,40 +68,54 @@ async function score(args: Arguments): Promise<void> {
     throw new UsageError(`--output ${args.output}: give a name that ends in ${Object.keys(ENCODERS).join(', ')}`);
   await checkWritable(args.output);
   const network = decodeNetwork(await readStateDict(args.weights), args.weights, args.normalize);
+  const fitSource = await readFit(network, args);
   const images = await readImageSet(args.images, { split: 'test' });
   const engine = await openAnnouncedEngine(args);
-  const classifier = await Classifier.create(engine, network);
-  const progress = startProgress({ label: 'score', total: images.count, unit: 'images', quiet: args.quiet });
-  const { logits } = await classifier.run(images, { onProgress: (done) => progress.update(done) });
+  const fits = await obtainFits(engine, network, fitSource);
+  const { temperature, epsilon } = args;
+  const total = images.count * passes(args.scores, { temperature, epsilon }, fits);
+  const progress = startProgress({ label: 'score', total, unit: 'images', quiet: args.quiet });
+  const [scored] = await scoreSets(engine, network, [images], args.scores, {
+    ...{ temperature, epsilon, fits },
+    onProgress: (done) => progress.update(done),
+  });
   progress.end();
   engine.destroy();
 
   const { classes } = network.config;
+  const { logits, scores } = scored!;
   const table: ScoreTable = {
     classes,
     logits,
-    energy: energy(logits, classes, { temperature: args.temperature }),
-    msp: msp(logits, classes),
-    maxlogit: maxLogit(logits, classes),
+    scores: new Map(
+      Array.from(scores, ([name, values]) => [name, name === 'energy' ? values.map((value) => -value) : values]),
+    ),
     label: Int32Array.from({ length: images.count }, (_, n) => {
       const row = logits.subarray(n * classes, (n + 1) * classes);
       return row.indexOf(Math.max(...row));
     }),
   };
   await writeFileAtomic(args.output, encode(table));
-  const mean = table.energy.reduce((sum, value) => sum + value, 0) / images.count;
-  if (args.json)
-    console.log(JSON.stringify({ output: args.output, images: images.count, classes, mean_energy: mean }, null, 2));
-  else console.log(`${basename(args.output)}: ${images.count} images scored, mean energy ${mean.toFixed(3)}`);
+  const means = Array.from(
+    table.scores,
+    ([name, values]) => [name, values.reduce((sum, value) => sum + value, 0) / images.count] as const,
+  );
+  if (args.json) {
+    const summary = Object.fromEntries(means.map(([name, mean]) => [`mean_${name}`, mean]));
+    console.log(JSON.stringify({ output: args.output, images: images.count, classes, ...summary }, null, 2));
+  } else {
+    const text = means.map(([name, mean]) => `mean ${name} ${mean.toFixed(3)}`).join(', ');
+    console.log(`${basename(args.output)}: ${images.count} images scored, ${text}`);
+  }
 }
 
-function encodeNpz({ classes, logits, energy, msp, maxlogit, label }: ScoreTable): Uint8Array {
+function encodeNpz({ classes, logits, scores, label }: ScoreTable): Uint8Array {
   const count = label.length;
   return writeNpz({
     logits: { dtype: 'float32', shape: [count, classes], data: logits },
-    energy: { dtype: 'float64', shape: [count], data: energy },
-    msp: { dtype: 'float64', shape: [count], data: msp },
-    maxlogit: { dtype: 'float64', shape: [count], data: maxlogit },
+    ...Object.fromEntries(
+      Array.from(scores, ([name, data]) => [name, { dtype: 'float64', shape: [count], data }] as const),
+    ),
     label: { dtype: 'int32', shape: [count], data: label },
   });
 }
@@ -107,15 +123,9 @@ function encodeNpz({ classes, logits, energy, msp, maxlogit, label }: ScoreTable
 const rowOf = ({ classes, logits }: ScoreTable, n: number) => [...logits.subarray(n * classes, (n + 1) * classes)];
 
 function encodeCsv(table: ScoreTable): Uint8Array {
-  const header = [
-    'label',
-    'energy',
-    'msp',
-    'maxlogit',
-    ...Array.from({ length: table.classes }, (_, k) => `logit_${k}`),
-  ];
+  const header = ['label', ...table.scores.keys(), ...Array.from({ length: table.classes }, (_, k) => `logit_${k}`)];
   const rows = Array.from(table.label, (label, n) =>
-    [label, table.energy[n], table.msp[n], table.maxlogit[n], ...rowOf(table, n)].join(','),
+    [label, ...Array.from(table.scores.values(), (values) => values[n]), ...rowOf(table, n)].join(','),
   );
   return new TextEncoder().encode([header.join(','), ...rows, ''].join('\n'));
 }
@@ -124,9 +134,7 @@ function encodeJsonLines(table: ScoreTable): Uint8Array {
   const rows = Array.from(table.label, (label, n) =>
     JSON.stringify({
       label,
-      energy: table.energy[n],
-      msp: table.msp[n],
-      maxlogit: table.maxlogit[n],
+      ...Object.fromEntries(Array.from(table.scores, ([name, values]) => [name, values[n]])),
       logits: rowOf(table, n),
     }),
   );

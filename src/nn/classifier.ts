@@ -1,12 +1,16 @@
 import type { ImageSet } from '../data/image-set.js';
 import type { Engine } from '../gpu/engine.js';
+import { gradients } from '../graph/differentiate.js';
 import { Graph, type Tensor } from '../graph/graph.js';
 import { gatherImages } from '../graph/ops/gather-images.js';
+import { inputStep, nearestMeanResidual, odinSeed } from '../graph/ops/input-step.js';
+import { matmul } from '../graph/ops/matmul.js';
 import { Program } from '../graph/program.js';
+import type { Perturbation } from '../ood/scores/score.js';
 import { type DeviceState, stateInputs, stateLayout, uploadState } from './device-state.js';
 import { foldBatchNorms, foldedInputs } from './folding.js';
 import { featuresOf, type Network } from './network.js';
-import { foldedForward } from './wide-resnet.js';
+import { foldedForward, type StateTensors, wideResNetForward } from './wide-resnet.js';
 
 /** What a network says of N images, row-major. */
 export interface Outputs {
@@ -45,14 +49,17 @@ export class Classifier {
   /**
    * Upload a network and compile its forward pass.
    * @param options.batch images a run; more images are taken in several runs
+   * @param options.perturbation a step on the normalised images before the network is asked, along the sign of its gradient
    * @throws DeviceError where the batch exceeds the device's limits
    */
   static async create(
     engine: Engine,
     network: Network,
-    options: { batch?: number; height?: number; width?: number } = {},
+    options: { batch?: number; height?: number; width?: number; perturbation?: Perturbation | undefined } = {},
   ): Promise<Classifier> {
-    const { batch = 100, height = 32, width = 32 } = options;
+    const { height = 32, width = 32, perturbation } = options;
+    // A gradient keeps the activations of every layer.
+    const { batch = perturbation ? 50 : 100 } = options;
     const graph = new Graph();
     const layout = stateLayout(network.config);
     const inputs = stateInputs(graph, layout);
@@ -67,7 +74,8 @@ export class Classifier {
     });
     const norms = foldBatchNorms(network);
     const folded = foldedInputs(graph, norms);
-    const { features, logits } = foldedForward(images, network.config, inputs.state, folded.affine);
+    const stepped = perturbation && perturbed(graph, images, network, inputs.state, perturbation);
+    const { features, logits } = foldedForward(stepped?.images ?? images, network.config, inputs.state, folded.affine);
     const state = uploadState(engine, layout, network);
     const program = await Program.compile(
       engine,
@@ -79,6 +87,7 @@ export class Classifier {
       ]),
     );
     program.write(folded.input, norms.data);
+    for (const [tensor, data] of stepped?.inputs ?? []) program.write(tensor, data);
     program.write(
       indices,
       Uint32Array.from({ length: batch }, (_, i) => i),
@@ -121,4 +130,35 @@ export class Classifier {
     this.engine.destroyBuffer(this.state.parameters.buffer);
     this.engine.destroyBuffer(this.state.statistics.buffer);
   }
+}
+
+/** The images after the input step, the gradient it follows, and what else has to be written. */
+export function perturbed(
+  graph: Graph,
+  images: Tensor,
+  { config, normalization }: Network,
+  state: StateTensors,
+  perturbation: Perturbation,
+): { images: Tensor; gradient: Tensor; inputs: readonly (readonly [Tensor, Float32Array])[] } {
+  const { features, logits } = wideResNetForward(images, config, state);
+  const step = (gradient: Tensor, inputs: readonly (readonly [Tensor, Float32Array])[] = []) => ({
+    images: inputStep(images, gradient, { epsilon: perturbation.epsilon, std: normalization.std }),
+    gradient,
+    inputs,
+  });
+  if (perturbation.of === 'cross-entropy') {
+    return step(gradients(logits, odinSeed(logits, perturbation), [images])[0]!);
+  }
+  // Half the squared distance d² = |h W - m|² to the nearest mean; its gradient in h is (h W - m) Wᵀ.
+  const size = featuresOf(config);
+  const matrix = graph.input('whitening', [size, size]);
+  const bias = graph.input('whitening bias', [size]);
+  const means = graph.input('whitened means', [perturbation.means.length / size, size]);
+  const residual = nearestMeanResidual(matmul(features, matrix, { bias }), means);
+  const seed = matmul(residual, matrix, { transposeB: true });
+  return step(gradients(features, seed, [images])[0]!, [
+    [matrix, perturbation.matrix],
+    [bias, perturbation.bias],
+    [means, perturbation.means],
+  ]);
 }

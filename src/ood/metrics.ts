@@ -35,12 +35,18 @@ interface ConventionDefinition {
  * The evaluation conventions in use. The same scores give very different figures under each (softmax on SVHN: FPR95 48 %
  * or 29 %), so a figure without its convention means nothing.
  * - `paper`: Liu et al. 2020 and their published code.
+ * - `oe`: Hendrycks et al. 2019 (Outlier Exposure) and their published code.
  * - `openood`: OpenOOD and pytorch-ood.
  */
 export const CONVENTIONS = {
   paper: {
     description: 'in-distribution positive, nearest recall, step AUPR',
     fpr95: 'in_positive_nearest',
+    aupr: 'step',
+  },
+  oe: {
+    description: 'OOD positive, nearest recall, step AUPR',
+    fpr95: 'out_positive_nearest',
     aupr: 'step',
   },
   openood: {
@@ -58,15 +64,25 @@ export type Convention = keyof typeof CONVENTIONS;
  * @throws {UsageError} if there is no such convention.
  */
 export function metrics(inScores: Scores, oodScores: Scores, { convention }: { convention: Convention }): Metrics {
+  return metricsOf(rank(inScores, oodScores), convention);
+}
+
+/**
+ * {@link metrics} of ranked scores, or of a resample of them.
+ * @throws {UsageError} if there is no such convention.
+ */
+export function metricsOf(ranked: Histograms, convention: Convention): Metrics {
   if (!Object.hasOwn(CONVENTIONS, convention)) {
     throw new UsageError(`there is no convention '${convention}'; choose from ${Object.keys(CONVENTIONS).join(', ')}`);
   }
   const { fpr95: fprConvention, aupr: rule } = CONVENTIONS[convention];
+  const inPositive = count(ranked, 'in');
+  const outPositive = count(ranked, 'out');
   return {
-    fpr95: fpr95(inScores, oodScores, fprConvention),
-    auroc: auroc(inScores, oodScores),
-    aupr_in: aupr(inScores, oodScores, 'in', rule),
-    aupr_out: aupr(inScores, oodScores, 'out', rule),
+    fpr95: fpr95Of(fprConvention.startsWith('in') ? inPositive : outPositive, fprConvention),
+    auroc: aurocOf(inPositive),
+    aupr_in: auprOf(inPositive, rule),
+    aupr_out: auprOf(outPositive, rule),
   };
 }
 
@@ -103,7 +119,10 @@ export function allMetrics(inScores: Scores, oodScores: Scores): AllMetrics {
  * @throws {DataError} if a score is NaN or there are none.
  */
 export function auroc(inScores: Scores, oodScores: Scores): number {
-  const { truePositives, falsePositives, positives, negatives } = countAtThresholds(inScores, oodScores, 'in');
+  return aurocOf(count(rank(inScores, oodScores), 'in'));
+}
+
+function aurocOf({ truePositives, falsePositives, positives, negatives }: Counts): number {
   let rankedRight = 0;
   let foundBefore = 0;
   let wrongBefore = 0;
@@ -124,7 +143,10 @@ export function auroc(inScores: Scores, oodScores: Scores): number {
  * @throws {DataError} if a score is NaN or there are none.
  */
 export function aupr(inScores: Scores, oodScores: Scores, positive: 'in' | 'out', rule: AuprRule): number {
-  const { truePositives, falsePositives, positives } = countAtThresholds(inScores, oodScores, positive);
+  return auprOf(count(rank(inScores, oodScores), positive), rule);
+}
+
+function auprOf({ truePositives, falsePositives, positives }: Counts, rule: AuprRule): number {
   let area = 0;
   let foundBefore = 0;
   let precisionBefore = 1;
@@ -148,7 +170,10 @@ export function aupr(inScores: Scores, oodScores: Scores, positive: 'in' | 'out'
  * @throws {DataError} if a score is NaN or there are none.
  */
 export function fpr95(inScores: Scores, oodScores: Scores, convention: Fpr95Convention): number {
-  const counts = countAtThresholds(inScores, oodScores, convention.startsWith('in') ? 'in' : 'out');
+  return fpr95Of(count(rank(inScores, oodScores), convention.startsWith('in') ? 'in' : 'out'), convention);
+}
+
+function fpr95Of(counts: Counts, convention: Fpr95Convention): number {
   const index = convention.endsWith('nearest') ? nearestTo95(counts) : firstAtLeast95(counts);
   return counts.falsePositives[index]! / counts.negatives;
 }
@@ -173,37 +198,78 @@ function nearestTo95({ truePositives, positives }: Counts): number {
   return best;
 }
 
+/** How many images of each kind have each distinct score, in ascending order of the scores. */
+export interface Histograms {
+  readonly ins: Float64Array;
+  readonly outs: Float64Array;
+}
+
+/** Scores ranked together: their histograms, and the rank among the distinct scores of each image, in ascending order. */
+export interface Ranked extends Histograms {
+  readonly inRanks: Int32Array;
+  readonly outRanks: Int32Array;
+}
+
+/**
+ * Rank in-distribution and out-of-distribution scores together.
+ * @throws {DataError} if a score is NaN or there are none.
+ */
+export function rank(inScores: Scores, oodScores: Scores): Ranked {
+  const ins = ascending(inScores, 'in-distribution');
+  const outs = ascending(oodScores, 'out-of-distribution');
+  const inRanks = new Int32Array(ins.length);
+  const outRanks = new Int32Array(outs.length);
+  let ranks = 0;
+  for (let i = 0, j = 0; i < ins.length || j < outs.length; ranks++) {
+    const score = Math.min(ins[i] ?? Infinity, outs[j] ?? Infinity);
+    while (i < ins.length && ins[i] === score) inRanks[i++] = ranks;
+    while (j < outs.length && outs[j] === score) outRanks[j++] = ranks;
+  }
+  return { inRanks, outRanks, ins: histogram(inRanks, ranks), outs: histogram(outRanks, ranks) };
+}
+
+function histogram(ofImages: Int32Array, ranks: number): Float64Array {
+  const counts = new Float64Array(ranks);
+  for (const r of ofImages) counts[r]!++;
+  return counts;
+}
+
 /** The confusion counts at each distinct score, in descending order of confidence that an image is positive. */
 interface Counts {
-  truePositives: number[];
-  falsePositives: number[];
-  positives: number;
-  negatives: number;
+  readonly truePositives: Float64Array;
+  readonly falsePositives: Float64Array;
+  readonly positives: number;
+  readonly negatives: number;
 }
 
-function countAtThresholds(inScores: Scores, oodScores: Scores, positive: 'in' | 'out'): Counts {
-  const sign = positive === 'in' ? -1 : 1;
-  const ins = ascending(inScores, 'in-distribution', sign);
-  const outs = ascending(oodScores, 'out-of-distribution', sign);
-  const [positives, negatives] = positive === 'in' ? [ins, outs] : [outs, ins];
-  const truePositives: number[] = [];
-  const falsePositives: number[] = [];
-  let found = 0;
-  let wrong = 0;
-  while (found < positives.length || wrong < negatives.length) {
-    const threshold = Math.min(positives[found] ?? Infinity, negatives[wrong] ?? Infinity);
-    while (found < positives.length && positives[found] === threshold) found++;
-    while (wrong < negatives.length && negatives[wrong] === threshold) wrong++;
-    truePositives.push(found);
-    falsePositives.push(wrong);
+/** A score that no image of a resample has is passed over: it is none of its thresholds. */
+function count({ ins, outs }: Histograms, positive: 'in' | 'out'): Counts {
+  const [found, wrong] = positive === 'in' ? [ins, outs] : [outs, ins];
+  const truePositives = new Float64Array(ins.length);
+  const falsePositives = new Float64Array(ins.length);
+  let positives = 0;
+  let negatives = 0;
+  let thresholds = 0;
+  for (let i = 0; i < ins.length; i++) {
+    const at = positive === 'in' ? ins.length - 1 - i : i;
+    if (found[at] === 0 && wrong[at] === 0) continue;
+    positives += found[at]!;
+    negatives += wrong[at]!;
+    truePositives[thresholds] = positives;
+    falsePositives[thresholds++] = negatives;
   }
-  return { truePositives, falsePositives, positives: positives.length, negatives: negatives.length };
+  return {
+    truePositives: truePositives.subarray(0, thresholds),
+    falsePositives: falsePositives.subarray(0, thresholds),
+    positives,
+    negatives,
+  };
 }
 
-/** sign·scores, sorted; in float64, where distinct scores stay distinct. */
-function ascending(scores: Scores, what: string, sign: 1 | -1): Float64Array {
+/** Sorted, in float64, where distinct scores stay distinct. */
+function ascending(scores: Scores, what: string): Float64Array {
   if (scores.length === 0) throw new DataError(`there are no ${what} scores to rank`);
-  const sorted = Float64Array.from(scores, (score) => sign * score);
+  const sorted = Float64Array.from(scores);
   const nan = sorted.findIndex(Number.isNaN);
   if (nan >= 0) throw new DataError(`${what} score ${nan} is NaN, which has no rank; check the network's logits`);
   return sorted.sort();

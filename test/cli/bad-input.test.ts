@@ -354,17 +354,25 @@ describe('evaluate', () => {
       /^--ood average=.. takes the name of the row of means/,
     ],
     [
-      'a convention that does not exist',
-      { convention: 'mine' },
+      'a protocol that does not exist',
+      { protocol: 'mine' },
       2,
-      /^--convention mine does not exist: give paper or openood$/,
+      /^--protocol mine does not exist: give paper, oe, openood, full$/,
     ],
     [
       'a score that does not exist',
-      { scores: 'msp,odin' },
+      { scores: 'msp,odine' },
       2,
       /--scores <list>.* give one or more of msp, energy, maxlogit/,
     ],
+    ['a score to be fitted on nothing', { scores: 'knn' }, 2, /^--fit is missing: knn learn from training images/],
+    [
+      'a fit to be saved that is read',
+      { scores: 'knn', fit: '@fit.safetensors', 'save-fit': '@fit2.safetensors' },
+      2,
+      /^--save-fit needs training images to fit on: give them as --fit$/,
+    ],
+    ['no labels to fit on', { scores: 'mahalanobis', fit: '@unlabelled.npz' }, 1, /unlabelled\.npz has no labels/],
     ['a result in no folder', { json: '@none/r.json' }, 1, /^cannot write .*there is no such/],
   ])('refuses %s', async (_, change, code, message) => {
     await expectRefusal(line('evaluate', good.evaluate!(), resolved(change)), code, message);

@@ -20,7 +20,16 @@ const white = {
 
 const args = () => [
   ...['evaluate', '--weights', WEIGHTS, '--in', path('in.npz')],
-  ...['--ood', `outliers=${path('out.npz')}`, '--ood', `white=${path('white.npz')}`, '--ood-count', '20'],
+  ...[
+    '--ood',
+    `outliers=${path('out.npz')}`,
+    '--ood',
+    `white=${path('white.npz')}`,
+    '--ood-count',
+    '20',
+    '--protocol',
+    'full',
+  ],
 ];
 
 /** What evaluating should give, from the same network's logits. */
@@ -60,22 +69,28 @@ it('evaluate: a table on stdout, the figures in a file', async () => {
   const result = await energate([...args(), '--json', path('result.json'), '--quiet']);
   expect(result.code, result.stderr).toBe(0);
   const written = JSON.parse(readFileSync(path('result.json'), 'utf8'));
-  expect(written).toEqual({ ...expected, convention: 'paper' });
+  expect(written).toMatchObject({ ...expected, protocol: 'full', convention: 'paper' });
   const [accuracy, convention, header, ...rows] = result.stdout.trimEnd().split('\n');
-  expect(accuracy).toBe(`accuracy ${(100 * expected.accuracy).toFixed(2)} %`);
-  expect(convention).toMatch(/^convention paper: .*in %$/);
-  expect(header).toMatch(/^score +set +FPR95 +AUROC +AUPR-in +AUPR-out$/);
+  expect(accuracy).toBe(`accuracy ${(100 * expected.accuracy).toFixed(2)} % of 18 in-distribution images`);
+  expect(convention).toMatch(/^protocol full: in-distribution positive, nearest recall, step AUPR, all images/);
+  expect(header).toMatch(
+    /^score +set +FPR95 \(in-distribution positive, nearest\) +AUROC +AUPR-in \(step\) +AUPR-out \(step\) +OOD images$/,
+  );
   expect(rows.map((row) => row.split(/ +/).slice(0, 2))).toEqual(
     expected.results.map(({ score, set }) => [score, set]),
   );
   const first = written.results[0];
-  expect(rows[0]!.split(/ +/).slice(2).map(Number)).toEqual(
-    [first.fpr95, first.auroc, first.aupr_in, first.aupr_out].map((value) => Number((100 * value).toFixed(2))),
-  );
+  expect(
+    rows[0]!
+      .replaceAll(/ \[.*?\]/g, '')
+      .split(/ +/)
+      .slice(2, 6)
+      .map(Number),
+  ).toEqual([first.fpr95, first.auroc, first.aupr_in, first.aupr_out].map((value) => Number((100 * value).toFixed(2))));
 });
 
-it('evaluate --json -: nothing on stdout but the figures; scores and convention as asked', async () => {
-  const result = await energate([...args(), '--json', '-', '--scores', 'maxlogit', '--convention', 'openood']);
+it('evaluate --json -: nothing on stdout but the figures; scores and protocol as asked', async () => {
+  const result = await energate([...args(), '--json', '-', '--scores', 'maxlogit', '--protocol', 'openood']);
   expect(result.code, result.stderr).toBe(0);
   const { accuracy, convention, results } = JSON.parse(result.stdout);
   expect({ accuracy, convention }).toEqual({ accuracy: expected.accuracy, convention: 'openood' });

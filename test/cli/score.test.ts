@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { toFloat32 } from '../../src/formats/array.js';
 import { type Npz, readNpz } from '../../src/formats/npz.js';
 import { energy, maxLogit, msp } from '../../src/ood/scores.js';
-import { reference } from '../support/training.js';
+import { data, reference } from '../support/training.js';
 import { energate, type Result } from './support/run.js';
-import { inProcess, WEIGHTS, workspace } from './support/workspace.js';
+import { inProcess, npzOf, WEIGHTS, workspace } from './support/workspace.js';
 
 const { path } = workspace();
 const args = (name: string) => ['score', '--weights', WEIGHTS, '--images', path('in.npz'), '--output', path(name)];
@@ -48,7 +48,7 @@ describe('score', () => {
 
   it('says so', () => {
     const mean = numbers('energy').reduce((sum, value) => sum + value, 0) / COUNT;
-    expect(result.stdout).toBe(`scores.npz: ${COUNT} images scored, mean energy ${mean.toFixed(3)}\n`);
+    expect(result.stdout).toMatch(`scores.npz: ${COUNT} images scored, mean energy ${mean.toFixed(3)}, mean msp 0.`);
   });
 
   it('.csv and .jsonl hold the same, to the last digit; --temperature is of the energy alone', async () => {
@@ -75,11 +75,30 @@ describe('score', () => {
         logits: row,
       })),
     );
-    expect(JSON.parse(jsonl.stdout)).toEqual({
+    expect(JSON.parse(jsonl.stdout)).toMatchObject({
       output: path('scores.jsonl'),
       images: COUNT,
       classes: 10,
       mean_energy: expect.closeTo(energies.reduce((sum, value) => sum + value, 0) / COUNT, 9),
     });
+  });
+
+  it('--scores: those asked for, in their order; a fit is made once and read again', async () => {
+    // Some of every class.
+    const labels = Int32Array.from({ length: COUNT }, (_, i) => i % 10);
+    writeFileSync(path('ten.npz'), npzOf({ ...data.inDistribution, labels }));
+    const scores = ['--scores', 'odin,mahalanobis,energy', '--quiet'];
+    const made = await inProcess([
+      ...args('fitted.npz'),
+      ...scores,
+      ...['--fit', path('ten.npz'), '--save-fit', path('fit.safetensors')],
+    ]);
+    expect(made).toMatchObject({ code: 0, stderr: '' });
+    const read = await inProcess([...args('again.npz'), ...scores, '--fit', path('fit.safetensors')]);
+    expect(read).toMatchObject({ code: 0, stderr: '' });
+    const [first, second] = ['fitted.npz', 'again.npz'].map((name) => readNpz(readFileSync(path(name)), name));
+    expect(first!.names).toEqual(['logits', 'odin', 'mahalanobis', 'energy', 'label']);
+    for (const name of first!.names) expect(second!.get(name)).toEqual(first!.get(name));
+    expect([...(first!.get('mahalanobis').data as Float64Array)].every((value) => value <= 0)).toBe(true);
   });
 });

@@ -81,7 +81,7 @@ describe('metrics', () => {
   it('refuses an unknown convention and lists the known', () => {
     const convention = 'toString' as Convention;
     expect(() => metrics([1], [0], { convention })).toThrow(UsageError);
-    expect(() => metrics([1], [0], { convention })).toThrow("no convention 'toString'; choose from paper, openood");
+    expect(() => metrics([1], [0], { convention })).toThrow("no convention 'toString'; choose from paper, oe, openood");
   });
 });
 

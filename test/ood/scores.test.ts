@@ -82,10 +82,16 @@ describe('scores of plain logits', () => {
 describe('the registry', () => {
   const logits = [5, 0, 0, 1, 1, 1];
 
-  it('lists the scores, each higher for the confident image', () => {
-    expect(Object.keys(SCORES)).toEqual(['msp', 'energy', 'maxlogit']);
-    for (const [name, { description, score }] of Object.entries(SCORES)) {
+  it('lists the scores, each described; those of logits alone are higher for the confident image', () => {
+    expect(Object.keys(SCORES)).toEqual([
+      ...['msp', 'energy', 'maxlogit', 'odin', 'mahalanobis', 'knn', 'vim', 'gen', 'react', 'ash'],
+    ]);
+    for (const [name, { description, uses, score }] of Object.entries(SCORES)) {
       expect(description, name).not.toBe('');
+      if (uses === 'features') {
+        expect(() => score({ logits, classes: 3 }), name).toThrow(UsageError);
+        continue;
+      }
       const [confident, unsure] = score({ logits, classes: 3 });
       expect(confident, name).toBeGreaterThan(unsure!);
     }

@@ -1,0 +1,172 @@
+import { type ImageSet, requireLabels } from '../data/image-set.js';
+import { DataError, UsageError } from '../errors.js';
+import type { NdArray } from '../formats/array.js';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import type { Engine } from '../gpu/engine.js';
+import { findScore, type Head, type Perturbation, type ScoreOptions, type ScoreState } from '../ood/scores.js';
+import { Classifier, type Outputs } from './classifier.js';
+import { featuresOf, type Network } from './network.js';
+
+/** What each fitted score learned, by the score's name. */
+export type Fits = ReadonlyMap<string, ScoreState>;
+
+/** An image set's outputs and scores. */
+export interface SetScores extends Outputs {
+  /** By name, N each, the higher the more in-distribution. */
+  readonly scores: ReadonlyMap<string, Float64Array>;
+}
+
+interface Progress {
+  /** Gets the number of images the network has been asked about. */
+  onProgress?: ((done: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Those of the scores that have to be fitted on training images before they can be computed. */
+export const fittedScores = (names: readonly string[]): string[] => names.filter((name) => findScore(name).fit);
+
+/** How often {@link scoreSets} asks the network about each image. */
+export function passes(names: readonly string[], options: ScoreOptions, fits: Fits = new Map()): number {
+  return 1 + names.filter((name) => perturbationOf(name, options, fits)).length;
+}
+
+/**
+ * Fit scores on training images: the network in evaluation mode, the images not augmented.
+ * @param names of scores; those that need no fit are passed over
+ * @throws DataError where a score needs labels and there are none, or a class without images
+ */
+export async function fitScores(
+  engine: Engine,
+  network: Network,
+  training: ImageSet,
+  names: readonly string[],
+  options: Progress = {},
+): Promise<Fits> {
+  const { classes } = network.config;
+  const labels = training.labels && requireLabels(training, classes);
+  const outputs = await ask(engine, network, [training], undefined, options);
+  const head = headOf(network);
+  return new Map(
+    fittedScores(names).map((name) => [
+      name,
+      findScore(name).fit!({ ...outputs[0]!, classes, labels, head }) as ScoreState,
+    ]),
+  );
+}
+
+/**
+ * Scores of image sets. The network is asked once about every image, and once more for each score with an input step.
+ * @param names of scores in `SCORES`
+ * @param options.temperature, options.epsilon as the scores take them; each has a default of its own
+ * @param options.fits from {@link fitScores}, for the scores that need one
+ * @returns one entry a set, in order
+ * @throws UsageError for a score that does not exist, or was to be fitted and is not
+ */
+export async function scoreSets(
+  engine: Engine,
+  network: Network,
+  sets: readonly ImageSet[],
+  names: readonly string[],
+  options: ScoreOptions & Progress & { fits?: Fits | undefined } = {},
+): Promise<SetScores[]> {
+  const { fits = new Map<string, ScoreState>(), onProgress, signal, ...scoreOptions } = options;
+  const missing = fittedScores(names).find((name) => !fits.has(name));
+  if (missing) throw new UsageError(`${missing} must be fitted on training images first`);
+  const { classes } = network.config;
+  const head = headOf(network);
+  const total = sets.reduce((sum, { count }) => sum + count, 0);
+  let before = 0;
+  const askNext = async (perturbation?: Perturbation) => {
+    const outputs = await ask(engine, network, sets, perturbation, {
+      onProgress: onProgress && ((done) => onProgress(before + done)),
+      signal,
+    });
+    before += total;
+    return outputs;
+  };
+  const plain = await askNext();
+  const results = plain.map((outputs) => ({ ...outputs, scores: new Map<string, Float64Array>() }));
+  for (const name of names) {
+    const perturbation = perturbationOf(name, scoreOptions, fits);
+    const outputs = perturbation ? await askNext(perturbation) : plain;
+    const { score } = findScore(name);
+    outputs.forEach((of, i) => {
+      results[i]!.scores.set(name, score({ ...of, ...scoreOptions, classes, head, state: fits.get(name) }));
+    });
+  }
+  return results;
+}
+
+const FIT_FORMAT = 'energate-fit';
+const FIT_VERSION = '1';
+
+/** Fits as a safetensors file: each score's arrays as `score.array`. */
+export function encodeFits(fits: Fits, { config }: Network): Uint8Array {
+  const tensors = new Map<string, NdArray>();
+  for (const [name, state] of fits) {
+    for (const [key, array] of Object.entries(state)) tensors.set(`${name}.${key}`, array);
+  }
+  return writeSafetensors(tensors, {
+    format: FIT_FORMAT,
+    version: FIT_VERSION,
+    scores: [...fits.keys()].join(','),
+    features: String(featuresOf(config)),
+    classes: String(config.classes),
+  });
+}
+
+/**
+ * What {@link encodeFits} wrote, for a network of the same size.
+ * @throws DataError where it is no such file, or was made for another network
+ */
+export function decodeFits(bytes: Uint8Array, source: string, { config }: Network): Fits {
+  const { tensors, metadata } = readSafetensors(bytes, source);
+  if (metadata.format !== FIT_FORMAT || metadata.version !== FIT_VERSION) {
+    throw new DataError(`${source} is not a fit of version ${FIT_VERSION}; make one with energate score --save-fit`);
+  }
+  const [features, classes] = [featuresOf(config), config.classes];
+  if (metadata.features !== String(features) || metadata.classes !== String(classes)) {
+    throw new DataError(
+      `${source} was fitted for ${metadata.features} features and ${metadata.classes} classes, but the network has ${features} and ${classes}; fit again`,
+    );
+  }
+  const fits = new Map<string, Record<string, NdArray>>();
+  for (const name of metadata.scores!.split(',').filter(Boolean)) fits.set(name, {});
+  for (const [key, array] of tensors) {
+    const at = key.indexOf('.');
+    const state = fits.get(key.slice(0, at));
+    if (!state) throw new DataError(`${source} holds ${key}, which is of no score it names; make it again`);
+    state[key.slice(at + 1)] = array;
+  }
+  return fits;
+}
+
+function perturbationOf(name: string, options: ScoreOptions, fits: Fits): Perturbation | undefined {
+  return findScore(name).perturbation?.(options, fits.get(name));
+}
+
+function headOf({ state }: Network): Head {
+  return { weight: state.get('fc.weight')!.data, bias: state.get('fc.bias')!.data };
+}
+
+/** Outputs for each set. */
+async function ask(
+  engine: Engine,
+  network: Network,
+  sets: readonly ImageSet[],
+  perturbation: Perturbation | undefined,
+  { onProgress, signal }: Progress,
+): Promise<Outputs[]> {
+  const classifier = await Classifier.create(engine, network, { perturbation });
+  try {
+    const outputs: Outputs[] = [];
+    let before = 0;
+    for (const set of sets) {
+      outputs.push(await classifier.run(set, { onProgress: (done) => onProgress?.(before + done), signal }));
+      before += set.count;
+    }
+    return outputs;
+  } finally {
+    classifier.destroy();
+  }
+}
