@@ -15,7 +15,7 @@ await build({
   platform: 'node',
   target: 'node20',
   chunkNames: 'cli/[name]-[hash]',
-  external: ['fflate', 'webgpu', '@sparticuz/chromium'],
+  external: ['fflate', 'webgpu', '@sparticuz/chromium', 'sharp', 'vega', 'vega-lite'],
   // commander is CommonJS and asks for node: modules by require.
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",

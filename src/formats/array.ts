@@ -140,6 +140,27 @@ export function toFloat32({ dtype, data }: NdArray): Float32Array {
   return floats;
 }
 
+/** The bits of the nearest float16, ties to even; values past 65504 become infinite. */
+export function toFloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.slice().buffer);
+  return Uint16Array.from(bits, (word) => {
+    const sign = (word >>> 16) & 0x8000;
+    const exponent = (word >>> 23) & 255;
+    const fraction = word & 0x7fffff;
+    if (exponent === 255) return sign | 0x7c00 | (fraction ? 0x200 : 0);
+    // Below 2^-14 the exponent stays at its least, and the leading one moves into the fraction.
+    const shift = exponent > 112 ? 13 : 126 - exponent;
+    if (shift > 24) return sign;
+    const significand = exponent > 112 ? fraction | ((exponent - 112) << 23) : fraction | 0x800000;
+    const kept = significand >>> shift;
+    const rest = significand & ((1 << shift) - 1);
+    const half = 1 << (shift - 1);
+    // A carry runs into the exponent, as it should.
+    const rounded = kept + (rest > half || (rest === half && kept & 1) ? 1 : 0);
+    return sign | Math.min(rounded, 0x7c00);
+  });
+}
+
 /** IEEE 754 binary16: 1 sign bit, 5 exponent bits (bias 15), 10 fraction bits. */
 function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

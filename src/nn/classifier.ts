@@ -27,6 +27,8 @@ export interface Outputs {
 export class Classifier {
   readonly network: Network;
   readonly batch: number;
+  /** height x width x 3 */
+  readonly bytesPerImage: number;
   private readonly engine: Engine;
   private readonly program: Program;
   private readonly state: DeviceState;
@@ -36,11 +38,13 @@ export class Classifier {
     engine: Engine,
     network: Network,
     batch: number,
+    bytesPerImage: number,
     compiled: { program: Program; state: DeviceState; tensors: { pixels: Tensor; features: Tensor; logits: Tensor } },
   ) {
     this.engine = engine;
     this.network = network;
     this.batch = batch;
+    this.bytesPerImage = bytesPerImage;
     this.program = compiled.program;
     this.state = compiled.state;
     this.tensors = compiled.tensors;
@@ -92,7 +96,11 @@ export class Classifier {
       indices,
       Uint32Array.from({ length: batch }, (_, i) => i),
     );
-    return new Classifier(engine, network, batch, { program, state, tensors: { pixels, features, logits } });
+    return new Classifier(engine, network, batch, height * width * 3, {
+      program,
+      state,
+      tensors: { pixels, features, logits },
+    });
   }
 
   /**
@@ -100,20 +108,45 @@ export class Classifier {
    * @param options.onProgress gets the number of images done
    * @param options.signal stops between batches, with its reason thrown
    */
-  async run(
+  run(
     set: ImageSet,
     options: { onProgress?: (done: number) => void; signal?: AbortSignal | undefined } = {},
   ): Promise<Outputs> {
+    const bytesPerImage = set.height * set.width * 3;
+    const pixels = this.program.storage(this.tensors.pixels);
+    return this.inBatches(set.count, options, (start, count) => {
+      this.engine.write(pixels, set.images.subarray(start * bytesPerImage, (start + count) * bytesPerImage));
+    });
+  }
+
+  /**
+   * Logits and features of images that are on the device already; their bytes stay there.
+   * @param source `count` images of the classifier's size from byte `offset` of a buffer of the engine's device (with
+   * COPY_SRC): bytes 0 to 255, RGB, rows one after the other. `offset` and an image's bytes must be multiples of 4
+   */
+  runOnDevice({ buffer, offset = 0, count }: { buffer: GPUBuffer; offset?: number; count: number }): Promise<Outputs> {
+    const pixels = this.program.storage(this.tensors.pixels);
+    return this.inBatches(count, {}, (start, images) => {
+      const encoder = this.engine.device.createCommandEncoder();
+      const from = offset + start * this.bytesPerImage;
+      encoder.copyBufferToBuffer(buffer, from, pixels.buffer, pixels.offset, images * this.bytesPerImage);
+      this.engine.submit(encoder);
+    });
+  }
+
+  private async inBatches(
+    total: number,
+    options: { onProgress?: (done: number) => void; signal?: AbortSignal | undefined },
+    fill: (start: number, count: number) => void,
+  ): Promise<Outputs> {
     const { classes } = this.network.config;
     const width = featuresOf(this.network.config);
-    const logits = new Float32Array(set.count * classes);
-    const features = new Float32Array(set.count * width);
-    const bytesPerImage = set.height * set.width * 3;
-    for (let start = 0; start < set.count; start += this.batch) {
+    const logits = new Float32Array(total * classes);
+    const features = new Float32Array(total * width);
+    for (let start = 0; start < total; start += this.batch) {
       options.signal?.throwIfAborted();
-      const count = Math.min(this.batch, set.count - start);
-      const bytes = set.images.subarray(start * bytesPerImage, (start + count) * bytesPerImage);
-      this.engine.write(this.program.storage(this.tensors.pixels), bytes);
+      const count = Math.min(this.batch, total - start);
+      fill(start, count);
       this.program.run();
       // Rows past `count` are of the batch before: computed, and dropped here.
       const [l, f] = await this.program.read(this.tensors.logits, this.tensors.features);

@@ -39,6 +39,26 @@ export function betaQuantile(p: number, a: number, b: number): number {
   return (low + high) / 2;
 }
 
+/**
+ * The fractions that Beta-binomial(m, a, b) / m lies between with probability 1 - 2 tail or more: of m trials whose
+ * probability of success is itself distributed as Beta(a, b).
+ */
+export function betaBinomialInterval(m: number, a: number, b: number, tail: number): { lower: number; upper: number } {
+  const log = (x: number) => logGamma(x + a) + logGamma(m - x + b) - logGamma(x + 1) - logGamma(m - x + 1);
+  const constant = logGamma(m + 1) + logGamma(a + b) - logGamma(a) - logGamma(b) - logGamma(m + a + b);
+  let lower = 0;
+  for (let sum = 0; lower < m; lower++) {
+    sum += Math.exp(log(lower) + constant);
+    if (sum > tail) break;
+  }
+  let upper = m;
+  for (let sum = 0; upper > 0; upper--) {
+    sum += Math.exp(log(upper) + constant);
+    if (sum > tail) break;
+  }
+  return { lower: lower / m, upper: upper / m };
+}
+
 const away = (value: number): number => (Math.abs(value) < 1e-300 ? 1e-300 : value);
 
 /** log Γ(x), x > 0: Stirling's series (Abramowitz & Stegun 6.1.41) past 10, to which the recurrence leads. */

@@ -1,5 +1,5 @@
 import { DataError, UsageError } from '../errors.js';
-import { betaQuantile } from './beta.js';
+import { betaBinomialInterval, betaQuantile } from './beta.js';
 import type { Scores } from './metrics.js';
 
 /** What {@link Calibrator.toJSON} gives: all that a calibrator is. */
@@ -80,6 +80,20 @@ export class Calibrator {
     const a = this.scores.length + 1 - this.rank;
     const tail = (1 - confidence) / 2;
     return { lower: betaQuantile(tail, a, this.rank), upper: betaQuantile(1 - tail, a, this.rank) };
+  }
+
+  /**
+   * Which fraction of `count` further in-distribution inputs will be accepted, with this confidence or more: wider than
+   * {@link Calibrator.bounds}, since `count` inputs are a sample too (beta-binomial; Vovk 2012).
+   */
+  predict(count: number, confidence = 0.95): { lower: number; upper: number } {
+    if (!(Number.isInteger(count) && count > 0)) {
+      throw new UsageError(`${count} further inputs: give a whole number above 0`);
+    }
+    if (!(confidence > 0 && confidence < 1)) {
+      throw new UsageError(`the confidence is ${confidence}; give one between 0 and 1`);
+    }
+    return betaBinomialInterval(count, this.scores.length + 1 - this.rank, this.rank, (1 - confidence) / 2);
   }
 
   /** The same scores at another acceptance rate. */

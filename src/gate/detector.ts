@@ -1,0 +1,179 @@
+import type { ImageSet } from '../data/image-set.js';
+import { DataError } from '../errors.js';
+import type { Engine } from '../gpu/engine.js';
+import { Classifier, type Outputs } from '../nn/classifier.js';
+import type { Calibrator } from '../ood/calibrator.js';
+import { energy, findScore } from '../ood/scores.js';
+import { calibratorsOf, decodeGate, type Gate } from './gate-file.js';
+import { fitPicture, type Picture } from './resize.js';
+
+/** What a gate says of an image. */
+export interface Decision {
+  /** Taken for in-distribution: its score is at least the threshold. */
+  readonly accepted: boolean;
+  /** The class with the largest logit, and its name where the gate knows names. */
+  readonly label: number;
+  readonly className?: string;
+  /** E = -logsumexp(logits) (T = 1), in nats: the lower, the more in-distribution. */
+  readonly energy: number;
+  /** The gate's score, the higher the more in-distribution. */
+  readonly score: number;
+  /** The conformal p-value: of in-distribution images, at most a fraction p has a p-value of p or less. */
+  readonly pValue: number;
+}
+
+/** Images on the engine's device: `count` of size x size x 3 bytes (RGB, 0 to 255), from byte `offset` (a multiple of 4). */
+export interface DeviceBytes {
+  readonly buffer: GPUBuffer;
+  readonly offset?: number;
+  readonly count: number;
+}
+
+/** Anything that a canvas can draw: an ImageBitmap, a canvas, an image or video element, a VideoFrame. */
+type Drawable = Exclude<CanvasImageSource, SVGImageElement>;
+
+/** One picture of any size; `ImageData` is one. */
+export type GateImage = Picture | Drawable;
+
+/** The height and width of the images that networks take. */
+const SIZE = 32;
+
+/**
+ * A gate on a device, ready to decide about images. Make one with {@link Detector.load}.
+ * @example
+ * const gate = await Detector.load(engine, bytes);
+ * const [decision] = await gate.check(imageData);
+ * if (!decision.accepted) console.log(`refused: p = ${decision.pValue}`);
+ */
+export class Detector {
+  readonly gate: Gate;
+  private readonly plain: Classifier;
+  private readonly perturbed: Classifier | undefined;
+  private calibrators: readonly [Calibrator, ...Calibrator[]];
+
+  private constructor(gate: Gate, plain: Classifier, perturbed: Classifier | undefined) {
+    this.gate = gate;
+    this.plain = plain;
+    this.perturbed = perturbed;
+    this.calibrators = calibratorsOf(gate, gate.accept);
+  }
+
+  /**
+   * Read a gate file and compile its network.
+   * @param bytes what `energate calibrate` wrote
+   * @param options.source what to call the file in messages; `batch`, images a run (16)
+   * @throws DataError where the file is no gate, of another version, or damaged
+   */
+  static async load(
+    engine: Engine,
+    bytes: Uint8Array,
+    { source = 'the gate', batch = 16 }: { source?: string; batch?: number } = {},
+  ): Promise<Detector> {
+    return Detector.of(engine, await decodeGate(bytes, source), { batch });
+  }
+
+  /** A gate that was made or read before. */
+  static async of(engine: Engine, gate: Gate, { batch = 16 }: { batch?: number } = {}): Promise<Detector> {
+    const { network, score, temperature, epsilon, fit } = gate;
+    const perturbation = findScore(score).perturbation?.({ temperature, epsilon }, fit);
+    const plain = await Classifier.create(engine, network, { batch });
+    const perturbed = perturbation && (await Classifier.create(engine, network, { batch, perturbation }));
+    return new Detector(gate, plain, perturbed);
+  }
+
+  /** The thresholds in use: one, or one a class. */
+  get thresholds(): readonly number[] {
+    return this.calibrators.map(({ threshold }) => threshold);
+  }
+
+  /** One calibrator, or one a class: p-values, bounds and scores of the calibration. */
+  get calibration(): readonly [Calibrator, ...Calibrator[]] {
+    return this.calibrators;
+  }
+
+  /**
+   * Move the threshold: accept this fraction of in-distribution images from now on.
+   * @throws DataError where the calibration images are too few for it
+   */
+  accept(fraction: number): void {
+    this.calibrators = calibratorsOf(this.gate, fraction);
+  }
+
+  /**
+   * Decide about images.
+   * @param images one picture or several of any size (scaled and cropped to the network's 32 x 32: see `fitPicture`), a set
+   * of 32 x 32, or bytes that are on the device already and stay there
+   * @returns one decision an image, in order
+   * @throws DataError where a size does not fit
+   */
+  async check(images: GateImage | readonly GateImage[] | ImageSet | DeviceBytes): Promise<Decision[]> {
+    if ('buffer' in images) return this.decide((classifier) => classifier.runOnDevice(images));
+    const set = 'images' in images ? images : setOf(Array.isArray(images) ? images : [images as GateImage]);
+    if (set.height !== SIZE || set.width !== SIZE) {
+      throw new DataError(`images of ${set.width} x ${set.height}: the gate takes sets of ${SIZE} x ${SIZE}`);
+    }
+    return this.decide((classifier) => classifier.run(set));
+  }
+
+  private async decide(run: (classifier: Classifier) => Promise<Outputs>): Promise<Decision[]> {
+    const { network, score, temperature, epsilon, fit } = this.gate;
+    const { classes } = network.config;
+    const { logits, features } = await run(this.plain);
+    const scored = this.perturbed ? await run(this.perturbed) : { logits, features };
+    const head = { weight: network.state.get('fc.weight')!.data, bias: network.state.get('fc.bias')!.data };
+    const scores = findScore(score).score({ ...scored, classes, head, temperature, epsilon, state: fit });
+    const energies = energy(logits, classes);
+    return Array.from(scores, (value, n) => {
+      const label = labelOf(logits, n, classes);
+      const calibrator = this.calibrators[label] ?? this.calibrators[0];
+      const className = network.classNames?.[label];
+      return {
+        accepted: calibrator.accepts(value),
+        label,
+        ...(className !== undefined && { className }),
+        energy: energies[n]!,
+        score: value,
+        pValue: calibrator.pValue(value),
+      };
+    });
+  }
+
+  /** Free the network's GPU memory. */
+  destroy(): void {
+    this.plain.destroy();
+    this.perturbed?.destroy();
+  }
+}
+
+/** The class with the largest logit (the first of equals) of row n. */
+export function labelOf(logits: Float32Array, n: number, classes: number): number {
+  const row = logits.subarray(n * classes, (n + 1) * classes);
+  return row.indexOf(Math.max(...row));
+}
+
+function setOf(pictures: readonly GateImage[]): ImageSet {
+  const images = new Uint8Array(pictures.length * SIZE * SIZE * 3);
+  pictures.forEach((picture, i) => {
+    images.set(
+      fitPicture('data' in picture ? (picture as Picture) : draw(picture as Drawable), SIZE),
+      i * SIZE * SIZE * 3,
+    );
+  });
+  return { name: 'images', images, count: pictures.length, height: SIZE, width: SIZE };
+}
+
+/** The pixels of what only a browser can read, at its own size. */
+function draw(source: Drawable): Picture {
+  const { width, height } = sizeOf(source);
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d', { willReadFrequently: true })!;
+  context.drawImage(source, 0, 0);
+  return context.getImageData(0, 0, width, height);
+}
+
+function sizeOf(source: Drawable): { width: number; height: number } {
+  if ('videoWidth' in source) return { width: source.videoWidth, height: source.videoHeight };
+  if ('naturalWidth' in source) return { width: source.naturalWidth, height: source.naturalHeight };
+  if ('displayWidth' in source) return { width: source.displayWidth, height: source.displayHeight };
+  return { width: source.width, height: source.height };
+}
