@@ -11,10 +11,13 @@ const SEED = 1;
 /** The images that the network in weights/ was trained on. */
 export const embeddedTraining = (): ImageSet => syntheticImages({ seed: SEED, count: 12_000, split: 'train' });
 
-/** What fine-tuning takes by default: in-distribution images, and outliers of kinds that no test family holds. */
+/** Images of kinds that no test family holds. */
+export const embeddedOutliers = (): ImageSet => syntheticOutliers({ seed: SEED, count: 4000 });
+
+/** What fine-tuning takes by default: in-distribution images and outliers. */
 export const embeddedFinetuning = (): { inDistribution: ImageSet; outliers: ImageSet } => ({
   inDistribution: syntheticImages({ seed: SEED, count: 4000, split: 'train' }),
-  outliers: syntheticOutliers({ seed: SEED, count: 4000 }),
+  outliers: embeddedOutliers(),
 });
 
 /** What is evaluated by default: test images, and one set of each out-of-distribution family. */

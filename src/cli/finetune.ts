@@ -2,7 +2,6 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
-import type { Regulariser } from '../graph/ops/energy-loss.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { type EnergyStatistics, type Margins, measureEnergies, proposeMargins } from '../nn/margins.js';
 import type { Network } from '../nn/network.js';
@@ -13,7 +12,8 @@ import type { NetworkEvaluation } from '../ood/evaluate.js';
 import { embeddedFinetuning, embeddedTest, embeddedWeights } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
 import { evaluateNetwork } from './evaluation.js';
-import { addExamples, nonNegativeNumber, normalization, number, positiveInteger } from './options.js';
+import { addExamples, normalization } from './options.js';
+import { addOutlierOptions, type OutlierArguments, regulariserOf } from './regulariser.js';
 import {
   addTrainingOptions,
   prepareFiles,
@@ -24,16 +24,12 @@ import {
   type TrainingArguments,
 } from './training.js';
 
-interface Arguments extends TrainingArguments {
+interface Arguments extends TrainingArguments, OutlierArguments {
   readonly weights?: string;
   readonly in?: string;
   readonly outliers?: string;
   readonly loss: string;
-  readonly mIn: number;
-  readonly mOut: number;
   readonly margins?: string;
-  readonly lambda?: number;
-  readonly outlierBatch: number;
   readonly normalize?: Normalization;
 }
 
@@ -56,9 +52,6 @@ const EMBEDDED_FLAGS = Object.entries(EMBEDDED)
   .map(([name, value]) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${value}`)
   .join(' ');
 
-/** Published (Hendrycks et al. 2019; Liu et al. 2020). */
-const LAMBDA = { energy: 0.1, oe: 0.5 };
-
 export function defineFinetune(command: Command): void {
   command
     .description(
@@ -66,16 +59,12 @@ export function defineFinetune(command: Command): void {
     )
     .option('--weights <file>', 'the network: .safetensors or a PyTorch file; its size is read off it')
     .option('--in <file>', 'labelled in-distribution images: .npz, CIFAR binary folder or .tar.gz')
-    .option('--outliers <file>', 'outlier images, likewise')
-    .option('--loss <name>', 'energy or oe', 'energy')
-    .option('--m-in <E>', 'in-distribution energies above it are punished', number, -23)
-    .option('--m-out <E>', 'outlier energies below it are punished', number, -5)
+    .option('--outliers <file>', 'outlier images, likewise');
+  addOutlierOptions(command, 'energy')
     .option(
       '--margins <how>',
       'auto: instead of --m-in and --m-out, from the mean energies of the network on both sets',
     )
-    .option('--lambda <weight>', 'of the outlier term (default: 0.1 for energy, 0.5 for oe)', nonNegativeNumber)
-    .option('--outlier-batch <n>', 'outlier images a step', positiveInteger, 256)
     .option(
       '--normalize <how>',
       'cifar, none or "r,g,b/r,g,b" (default: what the weights say, else cifar)',
@@ -101,7 +90,7 @@ async function finetune(given: Arguments, command: Command): Promise<void> {
   if (args.output === undefined)
     throw new UsageError('--output is missing: where is the fine-tuned network to be saved?');
   requireMargins(args, command);
-  const regulariser = regulariserOf(args);
+  const regulariser = regulariserOf(args.loss, args, command);
   const files = await prepareFiles(args);
   const data = embedded
     ? embeddedFinetuning()
@@ -131,7 +120,10 @@ async function finetune(given: Arguments, command: Command): Promise<void> {
   const measured = args.margins && !args.resume ? await measureMargins(engine, base, data) : undefined;
   if (measured && !args.json) console.log(marginLines(measured));
   const run = measured
-    ? { ...prepared, options: { ...options, regulariser: regulariserOf({ ...args, ...pair(measured) }) } }
+    ? {
+        ...prepared,
+        options: { ...options, regulariser: regulariserOf(args.loss, { ...args, ...pair(measured) }, command) },
+      }
     : prepared;
   const before = embedded ? await evaluateEmbedded(engine, base, 'before', args.quiet) : undefined;
   const { network, last } = await runTraining(engine, run);
@@ -208,16 +200,6 @@ function marginLines({ mIn, mOut, reason, inDistribution, outliers }: MeasuredMa
     `energies before: ${figures(inDistribution)} in-distribution, ${figures(outliers)} on outliers`,
     `margins: m_in ${mIn}, m_out ${mOut}: ${reason}`,
   ].join('\n');
-}
-
-function regulariserOf({ loss, mIn, mOut, lambda }: Arguments): Regulariser {
-  if (loss === 'oe') return { kind: 'oe', lambda: lambda ?? LAMBDA.oe };
-  if (loss !== 'energy') throw new UsageError(`--loss ${loss} does not exist: give energy or oe`);
-  if (mIn >= mOut)
-    throw new UsageError(
-      `--m-in ${mIn} must be below --m-out ${mOut}: energy is to be low in-distribution and high outside`,
-    );
-  return { kind: 'energy', mIn, mOut, lambda: lambda ?? LAMBDA.energy };
 }
 
 function evaluateEmbedded(

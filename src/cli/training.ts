@@ -85,7 +85,7 @@ const DECIDED_BY: Readonly<Partial<Record<keyof Settings, readonly string[]>>> =
   steps: ['steps', 'epochs'],
   batch: ['batch'],
   outlierBatch: ['outlierBatch'],
-  regulariser: ['loss', 'mIn', 'mOut', 'lambda'],
+  regulariser: ['loss', 'mIn', 'mOut', 'margin', 'lambda'],
   learningRate: ['lr'],
   dropout: ['dropout'],
   augment: ['augment'],

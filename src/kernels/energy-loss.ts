@@ -8,23 +8,49 @@ export interface MixedBatch {
 
 /**
  * What is added to the cross-entropy of the in-distribution rows, times `lambda`:
- * `energy`, the two squared hinges mean(relu(E_in - mIn)²) + mean(relu(mOut - E_out)²) (Liu et al. 2020, eq. 8 and 9), or
- * `oe`, cross-entropy to the uniform distribution on outliers (Hendrycks et al. 2019). Energies are in nats.
+ * - `energy`, the two squared hinges mean(relu(E_in - mIn)²) + mean(relu(mOut - E_out)²) (Liu et al. 2020, eq. 8 and 9);
+ * - `hinge`, the one margin of their footnote 2, mean(relu(E_in - E_out + margin)) over all pairs of an in-distribution and
+ *   an outlier row. The footnote takes x_in and x_out independently, and no code of it is published: the mean over all
+ *   pairs estimates that expectation with the least variance, whatever the two batch sizes and the order of the rows;
+ * - `oe`, cross-entropy to the uniform distribution on outliers (Hendrycks et al. 2019).
+ *
+ * Energies and margins are in nats.
  */
 export type Regulariser =
   | { readonly kind: 'energy'; readonly mIn: number; readonly mOut: number; readonly lambda: number }
+  | { readonly kind: 'hinge'; readonly margin: number; readonly lambda: number }
   | { readonly kind: 'oe'; readonly lambda: number };
+
+/** E = -logsumexp of each row of `logits` [rows, classes], into `energies` [rows]. */
+export function rowEnergies<B>(
+  { rows, classes }: { rows: number; classes: number },
+  { logits, energies }: { logits: B; energies: B },
+): Dispatch<B> {
+  return {
+    shader: 'row_energies',
+    constants: { ROWS: rows, CLASSES: classes, WORKGROUP },
+    bindings: [logits, energies],
+    workgroups: [Math.ceil(rows / WORKGROUP), 1, 1],
+  };
+}
 
 /**
  * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy (that
  * alone without a regulariser).
  * `logits` and `gradient` (of the mean loss) are [inCount + outCount, classes], `labels` [inCount] (u32, below classes),
- * `rows` [inCount + outCount, 4]: cross-entropy, regulariser, energy, 1 where the prediction is right.
+ * `rows` [inCount + outCount, 4]: cross-entropy, regulariser, energy, 1 where the prediction is right. `energies`
+ * [inCount + outCount], from {@link rowEnergies}, is for `hinge` alone.
  */
 export function energyLoss<B>(
   { inCount, outCount, classes }: MixedBatch & { classes: number },
   regulariser: Regulariser | undefined,
-  { logits, labels, gradient, rows }: { logits: B; labels: B; gradient: B; rows: B },
+  {
+    logits,
+    labels,
+    gradient,
+    rows,
+    energies,
+  }: { logits: B; labels: B; gradient: B; rows: B; energies?: B | undefined },
 ): Dispatch<B> {
   return {
     shader: 'energy_loss',
@@ -34,10 +60,12 @@ export function energyLoss<B>(
       CLASSES: classes,
       ENERGY: regulariser?.kind === 'energy',
       ...(regulariser?.kind === 'energy' ? { M_IN: regulariser.mIn, M_OUT: regulariser.mOut } : {}),
+      HINGE: regulariser?.kind === 'hinge',
+      ...(regulariser?.kind === 'hinge' ? { MARGIN: regulariser.margin } : {}),
       LAMBDA: regulariser?.lambda ?? 0,
       WORKGROUP,
     },
-    bindings: [logits, labels, gradient, rows],
+    bindings: [logits, labels, gradient, rows, ...(energies === undefined ? [] : [energies])],
     workgroups: [Math.ceil((inCount + outCount) / WORKGROUP), 1, 1],
   };
 }

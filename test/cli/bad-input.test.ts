@@ -226,7 +226,7 @@ describe('finetune', () => {
       /--dropout <p>.* give a number of 0 or more and below 1; see .*--help$/,
     ],
     ['a negative learning rate', { lr: '-1' }, 2, /--lr <rate>.* give a number above 0/],
-    ['a loss that does not exist', { loss: 'odin' }, 2, /^--loss odin does not exist: give energy or oe$/],
+    ['a loss that does not exist', { loss: 'odin' }, 2, /^--loss odin does not exist: give energy, hinge, oe$/],
     ['epochs and steps', { epochs: '1' }, 2, /^give --steps or --epochs, not both$/],
     [
       'a normalisation in 0..255',

@@ -62,6 +62,7 @@ describe('a run stopped by Ctrl-C', () => {
     ['another seed', ['--seed', '6'], /^--seed differs/],
     ['other margins', ['--m-in', '-20'], /^--m-in differs from the run in .* \(regulariser {/],
     ['another loss', ['--loss', 'oe'], /^--loss differs/],
+    ['one margin', ['--loss', 'hinge', '--margin', '9'], /^--loss, --margin differs/],
     ['dropout', ['--dropout', '0'], /^--dropout differs .* \(dropout 0\.3\)/],
     ['no augmentation', ['--no-augment'], /^--no-augment differs from the run in .* \(augment true\)/],
     ['another normalisation', ['--normalize', 'none'], /^--normalize differs/],

@@ -196,3 +196,10 @@ it('an energy margin that is the wrong way round', () => {
   expect(build).toThrow(UsageError);
   expect(build).toThrow('m_in = -5 must be below m_out = -5');
 });
+
+it('a single margin that is no number', () => {
+  const hinge = { kind: 'hinge', margin: Number.NaN, lambda: 0.1 } as const;
+  const build = () => energyLoss(t('l', 2, 3), t('labels', 1), { inCount: 1, outCount: 1 }, hinge);
+  expect(build).toThrow(UsageError);
+  expect(build).toThrow('the margin is NaN; give a number of nats');
+});

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { energyLoss, LOG_FIELDS, LOG_WIDTH, lossStatistics, type Regulariser } from '../../src/kernels/energy-loss.js';
+import {
+  energyLoss,
+  LOG_FIELDS,
+  LOG_WIDTH,
+  lossStatistics,
+  type Regulariser,
+  rowEnergies,
+} from '../../src/kernels/energy-loss.js';
 import * as reference from '../reference/losses.js';
 import { output, runKernel } from '../support/gpu.js';
 import { expectClose, f64, noise } from '../support/numbers.js';
@@ -19,6 +26,7 @@ const labelsOf = ({ inCount, classes }: Batch) => Uint32Array.from({ length: inC
 
 function loss(batch: Batch, regulariser: Regulariser | undefined, logits: Float32Array, step = 1, capacity = 4) {
   const rows = batch.inCount + batch.outCount;
+  const isHinge = regulariser?.kind === 'hinge';
   const statistics = { ...batch, lambda: regulariser?.lambda ?? 0, capacity };
   return runKernel(
     {
@@ -26,20 +34,25 @@ function loss(batch: Batch, regulariser: Regulariser | undefined, logits: Float3
       labels: labelsOf(batch),
       gradient: output(rows * batch.classes),
       rows: output(rows * 4),
+      ...(isHinge && { energies: output(rows) }),
       step: Uint32Array.of(step, 1),
       log: new Float32Array(capacity * LOG_WIDTH).fill(-1),
       halted: Uint32Array.of(NONE),
     },
-    (names) => [energyLoss(batch, regulariser, names), lossStatistics(statistics, names)],
+    (names) => [
+      ...(isHinge ? [rowEnergies({ rows, classes: batch.classes }, names as typeof names & { energies: string })] : []),
+      energyLoss(batch, regulariser, names),
+      lossStatistics(statistics, names),
+    ],
   );
 }
 
 function expected(batch: Batch, regulariser: Regulariser | undefined, logits: Float32Array): reference.Loss {
   const labels = Array.from(labelsOf(batch));
   if (!regulariser) return reference.crossEntropy(f64(logits), labels, batch.classes);
-  return regulariser.kind === 'energy'
-    ? reference.energyHinge(f64(logits), labels, batch.classes, regulariser)
-    : reference.outlierExposure(f64(logits), labels, batch.classes, regulariser);
+  if (regulariser.kind === 'energy') return reference.energyHinge(f64(logits), labels, batch.classes, regulariser);
+  if (regulariser.kind === 'hinge') return reference.pairHinge(f64(logits), labels, batch.classes, regulariser);
+  return reference.outlierExposure(f64(logits), labels, batch.classes, regulariser);
 }
 
 const REGULARISERS: { what: string; regulariser?: Regulariser }[] = [
@@ -47,6 +60,9 @@ const REGULARISERS: { what: string; regulariser?: Regulariser }[] = [
   { what: 'energy, hinges active', regulariser: { kind: 'energy', mIn: -23, mOut: 5, lambda: 0.1 } },
   { what: 'energy, hinges inactive', regulariser: { kind: 'energy', mIn: 20, mOut: -25, lambda: 0.1 } },
   { what: 'energy, hinges active in part', regulariser: { kind: 'energy', mIn: -4, mOut: -3.5, lambda: 2 } },
+  { what: 'one margin, all pairs too close', regulariser: { kind: 'hinge', margin: 20, lambda: 0.1 } },
+  { what: 'one margin, some pairs too close', regulariser: { kind: 'hinge', margin: 0.5, lambda: 2 } },
+  { what: 'one margin, inactive', regulariser: { kind: 'hinge', margin: -20, lambda: 0.1 } },
   { what: 'outlier exposure', regulariser: { kind: 'oe', lambda: 0.5 } },
 ];
 

@@ -58,6 +58,30 @@ export function energyHinge(
   });
 }
 
+/** Liu et al. 2020, footnote 2: λ·mean over all pairs of relu(E_in - E_out + m). */
+export function pairHinge(
+  logits: Float64Array,
+  labels: readonly number[],
+  classes: number,
+  { margin, lambda }: { margin: number; lambda: number },
+): Loss {
+  const energies = rowsOf(logits, labels, classes).map((row) => -row.logSumExp);
+  const inside = energies.slice(0, labels.length);
+  const outside = energies.slice(labels.length);
+  return lossOf(logits, labels, classes, (row, batch) => {
+    const energy = -row.logSumExp;
+    const scale = batch.out === 0 ? 0 : lambda / (batch.in * batch.out);
+    const isIn = row.label !== undefined;
+    const excesses = isIn
+      ? outside.map((other) => Math.max(energy - other + margin, 0))
+      : inside.map((other) => Math.max(other - energy + margin, 0));
+    const active = excesses.filter((excess) => excess > 0).length;
+    // Each pair is counted once, with its in-distribution row; dE/df = -softmax.
+    const value = isIn ? scale * excesses.reduce((a, b) => a + b, 0) : 0;
+    return { value, gradient: (k) => (isIn ? -1 : 1) * scale * active * row.softmax[k]! };
+  });
+}
+
 /** Hendrycks et al. 2019, Outlier Exposure: λ·mean(logsumexp(f) - mean_k f_k) over the outliers. */
 export function outlierExposure(
   logits: Float64Array,

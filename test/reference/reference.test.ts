@@ -12,7 +12,7 @@ import {
 } from './convolution.js';
 import { centralDifference } from './differences.js';
 import { globalAveragePool, globalAveragePoolBackward, linear, linearBackward, relu, reluBackward } from './layers.js';
-import { crossEntropy, energyHinge, type Loss, outlierExposure } from './losses.js';
+import { crossEntropy, energyHinge, type Loss, outlierExposure, pairHinge } from './losses.js';
 import { sgdStep } from './sgd.js';
 import { normalise, wideResnetEvaluate } from './wide-resnet.js';
 
@@ -160,6 +160,7 @@ describe('losses', () => {
   const losses: [string, (p: Float64Array) => Loss][] = [
     ['cross-entropy', (p) => crossEntropy(p, labels, classes)],
     ['energy hinge', (p) => energyHinge(p, labels, classes, margins)],
+    ['hinge of pairs', (p) => pairHinge(p, labels, classes, { margin: -1.8, lambda: 0.3 })],
     ['outlier exposure', (p) => outlierExposure(p, labels, classes, { lambda: 0.5 })],
   ];
 
@@ -193,6 +194,19 @@ describe('losses', () => {
     const adds = (row: number) => difference.subarray(row * classes, (row + 1) * classes).some((d) => d !== 0);
     // Energies are -0.43, -1.92, -1.66 in distribution, and -3.03, -3.22 out of it.
     expect([0, 1, 2, 3, 4].map(adds)).toEqual([true, false, true, false, true]);
+  });
+});
+
+describe('hinge of pairs', () => {
+  it('by hand: one in-distribution row, two outliers', () => {
+    // Of one class, E is minus the logit: 2 in-distribution; 3.5 and 2.5 outside. Margin 1: excesses 0 and 0.5.
+    const { regulariser, gradient, cross_entropy } = pairHinge(Float64Array.of(-2, -3.5, -2.5), [0], 1, {
+      margin: 1,
+      lambda: 0.4,
+    });
+    expect(cross_entropy).toBe(0);
+    expect(regulariser).toBeCloseTo(0.4 * 0.25, 12);
+    expect([...gradient]).toEqual([expect.closeTo(-0.2, 12), expect.closeTo(0, 12), expect.closeTo(0.2, 12)]);
   });
 });
 

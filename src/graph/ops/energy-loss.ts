@@ -17,24 +17,30 @@ const energyLossOp: Op<LossAttributes> = {
     requireShape('energy_loss', 'labels', labels!, [batch.inCount]);
     return [logits!.shape, [logits!.shape[0]!, 4]];
   },
-  lower: ({ inputs: [logits, labels], outputs: [gradient, rows], attributes: { batch, regulariser } }) => [
-    kernels.energyLoss({ ...batch, classes: logits!.shape[1]! }, regulariser, {
-      logits: logits!,
-      labels: labels!,
-      gradient: gradient!,
-      rows: rows!,
-    }),
-  ],
+  lower({ inputs: [logits, labels], outputs: [gradient, rows], attributes: { batch, regulariser } }, scratch) {
+    const [count, classes] = logits!.shape as [number, number];
+    const energies = regulariser?.kind === 'hinge' ? scratch([count]) : undefined;
+    return [
+      ...(energies ? [kernels.rowEnergies({ rows: count, classes }, { logits: logits!, energies })] : []),
+      kernels.energyLoss({ ...batch, classes }, regulariser, {
+        logits: logits!,
+        labels: labels!,
+        gradient: gradient!,
+        rows: rows!,
+        energies,
+      }),
+    ];
+  },
 };
 
 /**
- * Loss of a mixed batch together with its gradient, in one kernel: cross-entropy of the in-distribution rows plus lambda
- * times the regulariser (Liu et al. 2020, eq. 6 to 9; Hendrycks et al. 2019). The loss itself is in `rows`, for
+ * Loss of a mixed batch together with its gradient: cross-entropy of the in-distribution rows plus lambda
+ * times the regulariser (Liu et al. 2020, eq. 6 to 9 and footnote 2; Hendrycks et al. 2019). The loss itself is in `rows`, for
  * {@link lossStatistics}; differentiate from the logits with `gradients(logits, gradient, ..)`.
  * @param logits [inCount + outCount, classes], in-distribution rows first
  * @param labels u32 [inCount], each below classes (the host checks that)
  * @returns gradient of the loss, of the logits' shape, and rows [inCount + outCount, 4]: cross-entropy, regulariser, energy, correct
- * @throws UsageError where mIn is not below mOut
+ * @throws UsageError where mIn is not below mOut, or a single margin is no finite number
  */
 export function energyLoss(
   logits: Tensor,
@@ -50,8 +56,10 @@ export function energyLoss(
   return { gradient, rows };
 }
 
-/** @throws UsageError where mIn is not below mOut */
+/** @throws UsageError where mIn is not below mOut, or a single margin is no finite number */
 export function requireRegulariser(regulariser: kernels.Regulariser): void {
+  if (regulariser.kind === 'hinge' && !Number.isFinite(regulariser.margin))
+    throw new UsageError(`the margin is ${regulariser.margin}; give a number of nats`);
   if (regulariser.kind === 'energy' && !(regulariser.mIn < regulariser.mOut)) {
     throw new UsageError(
       `m_in = ${regulariser.mIn} must be below m_out = ${regulariser.mOut}: energy is to be low in-distribution and high outside`,
