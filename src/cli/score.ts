@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../errors.js';
 import { writeNpz } from '../formats/npz.js';
 import type { Normalization } from '../kernels/gather-images.js';
+import { labelsOf } from '../nn/classifier.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { passes, scoreSets } from '../nn/scorer.js';
 import { checkWritable, readImageSet, readStateDict, writeFileAtomic } from '../node/files.js';
@@ -90,10 +91,7 @@ async function score(args: Arguments): Promise<void> {
     scores: new Map(
       Array.from(scores, ([name, values]) => [name, name === 'energy' ? values.map((value) => -value) : values]),
     ),
-    label: Int32Array.from({ length: images.count }, (_, n) => {
-      const row = logits.subarray(n * classes, (n + 1) * classes);
-      return row.indexOf(Math.max(...row));
-    }),
+    label: labelsOf(logits, classes),
   };
   await writeFileAtomic(args.output, encode(table));
   const means = Array.from(

@@ -1,7 +1,7 @@
 import type { ImageSet } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
-import { Classifier, type Outputs } from '../nn/classifier.js';
+import { Classifier, labelsOf, type Outputs } from '../nn/classifier.js';
 import type { Calibrator } from '../ood/calibrator.js';
 import { energy, findScore } from '../ood/scores.js';
 import { calibratorsOf, decodeGate, type Gate } from './gate-file.js';
@@ -14,7 +14,7 @@ export interface Decision {
   /** The class with the largest logit, and its name where the gate knows names. */
   readonly label: number;
   readonly className?: string;
-  /** E = -logsumexp(logits) (T = 1), in nats: the lower, the more in-distribution. */
+  /** E = -T logsumexp(logits / T), the lower the more in-distribution; T is the gate's where its score is energy, else 1. */
   readonly energy: number;
   /** The gate's score, the higher the more in-distribution. */
   readonly score: number;
@@ -32,7 +32,7 @@ export interface DeviceBytes {
 /** Anything that a canvas can draw: an ImageBitmap, a canvas, an image or video element, a VideoFrame. */
 type Drawable = Exclude<CanvasImageSource, SVGImageElement>;
 
-/** One picture of any size; `ImageData` is one. */
+/** One picture of any size. */
 export type GateImage = Picture | Drawable;
 
 /** The height and width of the images that networks take. */
@@ -102,29 +102,29 @@ export class Detector {
   /**
    * Decide about images.
    * @param images one picture or several of any size (scaled and cropped to the network's 32 x 32: see `fitPicture`), a set
-   * of 32 x 32, or bytes that are on the device already and stay there
+   * of 32 x 32, the bytes of such a set, or bytes that are on the device already and stay there
    * @returns one decision an image, in order
    * @throws DataError where a size does not fit
    */
-  async check(images: GateImage | readonly GateImage[] | ImageSet | DeviceBytes): Promise<Decision[]> {
-    if ('buffer' in images) return this.decide((classifier) => classifier.runOnDevice(images));
-    const set = 'images' in images ? images : setOf(Array.isArray(images) ? images : [images as GateImage]);
-    if (set.height !== SIZE || set.width !== SIZE) {
-      throw new DataError(`images of ${set.width} x ${set.height}: the gate takes sets of ${SIZE} x ${SIZE}`);
+  async check(images: GateImage | readonly GateImage[] | ImageSet | Uint8Array | DeviceBytes): Promise<Decision[]> {
+    if ('buffer' in images && !(images instanceof Uint8Array)) {
+      return this.decide((classifier) => classifier.runOnDevice(images));
     }
+    const set = setOf(images);
     return this.decide((classifier) => classifier.run(set));
   }
 
   private async decide(run: (classifier: Classifier) => Promise<Outputs>): Promise<Decision[]> {
     const { network, score, temperature, epsilon, fit } = this.gate;
     const { classes } = network.config;
-    const { logits, features } = await run(this.plain);
-    const scored = this.perturbed ? await run(this.perturbed) : { logits, features };
+    const [plain, perturbed] = await Promise.all([run(this.plain), this.perturbed && run(this.perturbed)]);
     const head = { weight: network.state.get('fc.weight')!.data, bias: network.state.get('fc.bias')!.data };
-    const scores = findScore(score).score({ ...scored, classes, head, temperature, epsilon, state: fit });
-    const energies = energy(logits, classes);
+    const scored = { ...(perturbed ?? plain), classes, head, temperature, epsilon, state: fit };
+    const scores = findScore(score).score(scored);
+    const energies = score === 'energy' ? scores.map((value) => -value) : energy(plain.logits, classes);
+    const labels = labelsOf(plain.logits, classes);
     return Array.from(scores, (value, n) => {
-      const label = labelOf(logits, n, classes);
+      const label = labels[n]!;
       const calibrator = this.calibrators[label] ?? this.calibrators[0];
       const className = network.classNames?.[label];
       return {
@@ -145,29 +145,37 @@ export class Detector {
   }
 }
 
-/** The class with the largest logit (the first of equals) of row n. */
-export function labelOf(logits: Float32Array, n: number, classes: number): number {
-  const row = logits.subarray(n * classes, (n + 1) * classes);
-  return row.indexOf(Math.max(...row));
-}
+const BYTES = SIZE * SIZE * 3;
 
-function setOf(pictures: readonly GateImage[]): ImageSet {
-  const images = new Uint8Array(pictures.length * SIZE * SIZE * 3);
-  pictures.forEach((picture, i) => {
-    images.set(
-      fitPicture('data' in picture ? (picture as Picture) : draw(picture as Drawable), SIZE),
-      i * SIZE * SIZE * 3,
+function setOf(images: GateImage | readonly GateImage[] | ImageSet | Uint8Array): ImageSet {
+  if (images instanceof Uint8Array) {
+    if (images.length % BYTES !== 0) {
+      throw new DataError(
+        `${images.length} bytes are not whole images of ${SIZE} x ${SIZE} x 3; give { data, width, height } for another size`,
+      );
+    }
+    return { name: 'images', images, count: images.length / BYTES, height: SIZE, width: SIZE };
+  }
+  if ('images' in images) {
+    if (images.height === SIZE && images.width === SIZE) return images;
+    throw new DataError(
+      `${images.name} is of ${images.width} x ${images.height}; the gate takes sets of ${SIZE} x ${SIZE}`,
     );
+  }
+  const pictures: readonly GateImage[] = Array.isArray(images) ? images : [images];
+  const fitted = new Uint8Array(pictures.length * BYTES);
+  pictures.forEach((picture, i) => {
+    fitted.set(fitPicture('data' in picture ? (picture as Picture) : draw(picture as Drawable), SIZE), i * BYTES);
   });
-  return { name: 'images', images, count: pictures.length, height: SIZE, width: SIZE };
+  return { name: 'images', images: fitted, count: pictures.length, height: SIZE, width: SIZE };
 }
 
-/** The pixels of what only a browser can read, at its own size. */
+/** The pixels of what only a browser can read, at its own size, laid on black. */
 function draw(source: Drawable): Picture {
   const { width, height } = sizeOf(source);
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d', { willReadFrequently: true })!;
-  context.drawImage(source, 0, 0);
+  const context = canvas.getContext('2d', { willReadFrequently: true, alpha: false })!;
+  context.drawImage(source, 0, 0, width, height);
   return context.getImageData(0, 0, width, height);
 }
 

@@ -33,6 +33,7 @@ export class Classifier {
   private readonly program: Program;
   private readonly state: DeviceState;
   private readonly tensors: { pixels: Tensor; features: Tensor; logits: Tensor };
+  private working: Promise<unknown> = Promise.resolve();
 
   private constructor(
     engine: Engine,
@@ -134,7 +135,14 @@ export class Classifier {
     });
   }
 
-  private async inBatches(
+  /** One call after the other: they share the program's buffers. */
+  private inBatches(...args: Parameters<Classifier['askInBatches']>): Promise<Outputs> {
+    const result = this.working.then(() => this.askInBatches(...args));
+    this.working = result.catch(() => undefined);
+    return result;
+  }
+
+  private async askInBatches(
     total: number,
     options: { onProgress?: (done: number) => void; signal?: AbortSignal | undefined },
     fill: (start: number, count: number) => void,
@@ -163,6 +171,14 @@ export class Classifier {
     this.engine.destroyBuffer(this.state.parameters.buffer);
     this.engine.destroyBuffer(this.state.statistics.buffer);
   }
+}
+
+/** The class with the largest logit (the first of equals) of each row of [N, classes]. */
+export function labelsOf(logits: Float32Array, classes: number): Int32Array {
+  return Int32Array.from({ length: logits.length / classes }, (_, n) => {
+    const row = logits.subarray(n * classes, (n + 1) * classes);
+    return row.indexOf(Math.max(...row));
+  });
 }
 
 /** The images after the input step, the gradient it follows, and what else has to be written. */

@@ -1,0 +1,60 @@
+import { type ImageSet, sourceOf } from '../data/image-set.js';
+import { DataError } from '../errors.js';
+import type { Engine } from '../gpu/engine.js';
+import { labelsOf } from '../nn/classifier.js';
+import type { Network } from '../nn/network.js';
+import { type Fits, scoreSets } from '../nn/scorer.js';
+import type { ScoreOptions } from '../ood/scores.js';
+import { atPrecision, calibratorsOf, type Gate, type Precision } from './gate-file.js';
+
+/** How {@link calibrateGate} makes a gate. */
+export interface GateOptions extends ScoreOptions {
+  /** The fraction of in-distribution images that is to be accepted, in (0, 1). */
+  readonly accept: number;
+  /** A name in `SCORES`; energy by default. */
+  readonly score?: string | undefined;
+  /** What the score learned of training images, where it does: `fitScores`, of this network at this precision. */
+  readonly fits?: Fits | undefined;
+  /** A threshold for each class (by the class that the network gives an image) instead of one for all. */
+  readonly perClass?: boolean | undefined;
+  /** What the file holds its weights in; the calibration is that of the rounded weights. float32 by default. */
+  readonly precision?: Precision | undefined;
+  /** Gets the number of images done. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A gate from a network and held-out in-distribution images: images that it was not trained on, and that what comes later is
+ * like. Their labels are not used.
+ * @throws DataError where there are too few images for this rate, or a weight is too large for float16
+ * @throws UsageError where the score does not exist or has no fit, or a number is out of range
+ */
+export async function calibrateGate(
+  engine: Engine,
+  network: Network,
+  images: ImageSet,
+  options: GateOptions,
+): Promise<Gate> {
+  const { accept, score = 'energy', temperature, epsilon, fits, perClass = false, precision = 'float32' } = options;
+  const { onProgress, signal } = options;
+  const classNames = network.classNames ?? images.classNames;
+  if (classNames && classNames.length !== network.config.classes) {
+    throw new DataError(
+      `${sourceOf(images)} has ${classNames.length} classes, but the network has ${network.config.classes}; give the data set that the network was made for`,
+    );
+  }
+  const held: Network = { ...atPrecision(network, precision), classNames };
+  const [scored] = await scoreSets(engine, held, [images], [score], { temperature, epsilon, fits, onProgress, signal });
+  const gate: Gate = {
+    network: held,
+    ...{ precision, score, temperature, epsilon, accept },
+    fit: fits?.get(score),
+    calibration: {
+      scores: scored!.scores.get(score)!,
+      labels: perClass ? labelsOf(scored!.logits, held.config.classes) : undefined,
+    },
+  };
+  calibratorsOf(gate, accept);
+  return gate;
+}
