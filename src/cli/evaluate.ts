@@ -3,7 +3,8 @@ import { requireLabels, subset } from '../data/image-set.js';
 import { UsageError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork } from '../nn/network-file.js';
-import { checkWritable, readImageSet, readStateDict, writeFileAtomic } from '../node/files.js';
+import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
+import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { AVERAGE, formatTable, PROTOCOLS, type Protocol } from '../ood/evaluate.js';
 import { CONVENTIONS } from '../ood/metrics.js';
 import { embeddedTest, embeddedWeights } from './embedded.js';
@@ -41,10 +42,7 @@ export function defineEvaluate(command: Command): void {
       `Accuracy on labelled images, and FPR95, AUROC and AUPR of each score against each out-of-distribution set, with bootstrap intervals, by a named protocol:\n${protocols.join('\n')}`,
     )
     .option('--weights <file>', 'the network (default: the embedded one)')
-    .option(
-      '--in <file>',
-      'labelled in-distribution test images: .npz, CIFAR binary folder or .tar.gz (default: the embedded set)',
-    )
+    .option('--in <file>', `labelled in-distribution test images: ${IMAGE_FORMATS} (default: the embedded set)`)
     .option(
       '--ood <name=file...>',
       'out-of-distribution images and what to call them (default: the embedded families)',
@@ -66,7 +64,7 @@ export function defineEvaluate(command: Command): void {
     ['The embedded network on the embedded families', 'energate evaluate'],
     [
       'A network of your own',
-      'energate evaluate --weights tuned.safetensors --in cifar-10-binary.tar.gz --ood svhn=svhn.npz --ood textures=dtd.npz --json result.json',
+      'energate evaluate --weights tuned.safetensors --in cifar-10-binary.tar.gz --ood svhn=test_32x32.mat --ood textures=dtd/images --json result.json',
     ],
   ]);
 }

@@ -7,7 +7,8 @@ import { type EnergyStatistics, type Margins, measureEnergies, proposeMargins } 
 import type { Network } from '../nn/network.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { OPTIMISER, type StepLog, type TrainingData, type TrainingOptions } from '../nn/trainer.js';
-import { readImageSet, readStateDict } from '../node/files.js';
+import { readStateDict } from '../node/files.js';
+import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import type { NetworkEvaluation } from '../ood/evaluate.js';
 import { embeddedFinetuning, embeddedTest, embeddedWeights } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
@@ -58,7 +59,7 @@ export function defineFinetune(command: Command): void {
       `Fine-tune a network with outliers, so that energy tells them apart (Liu et al. 2020), or with Outlier Exposure.\nWithout --weights, --in and --outliers, the embedded network on the embedded images, evaluated before and after; then the defaults are ${EMBEDDED_FLAGS}.`,
     )
     .option('--weights <file>', 'the network: .safetensors or a PyTorch file; its size is read off it')
-    .option('--in <file>', 'labelled in-distribution images: .npz, CIFAR binary folder or .tar.gz')
+    .option('--in <file>', `labelled in-distribution images: ${IMAGE_FORMATS}`)
     .option('--outliers <file>', 'outlier images, likewise');
   addOutlierOptions(command, 'energy')
     .option(
@@ -77,7 +78,7 @@ export function defineFinetune(command: Command): void {
     ['See it work, with nothing at hand', 'energate finetune'],
     [
       'CIFAR-10 as in the paper',
-      'energate finetune --weights cifar10.pt --in cifar-10-binary.tar.gz --outliers 300k.npz --output tuned.safetensors',
+      'energate finetune --weights cifar10.pt --in cifar-10-binary.tar.gz --outliers 300K_random_images.npy --output tuned.safetensors',
     ],
     ['Margins from the energies of the network', 'energate finetune --margins auto'],
     ['Outlier Exposure instead', 'energate finetune --loss oe --output oe.safetensors'],

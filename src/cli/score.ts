@@ -6,7 +6,8 @@ import type { Normalization } from '../kernels/gather-images.js';
 import { labelsOf } from '../nn/classifier.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { passes, scoreSets } from '../nn/scorer.js';
-import { checkWritable, readImageSet, readStateDict, writeFileAtomic } from '../node/files.js';
+import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
+import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { openAnnouncedEngine } from './engine.js';
 import { obtainFits, readFit } from './evaluation.js';
 import { addExamples, addQuiet, addScoring, normalization, type Scoring } from './options.js';
@@ -42,7 +43,7 @@ export function defineScore(command: Command): void {
       'Score images: logits, the predicted label, and any of the scores below. All are higher for in-distribution images, but energy, which is E = -T logsumexp(f / T) itself and lower.',
     )
     .requiredOption('--weights <file>', 'the network: .safetensors or a PyTorch file')
-    .requiredOption('--images <file>', 'images: .npz, CIFAR binary folder or .tar.gz')
+    .requiredOption('--images <file>', `images: ${IMAGE_FORMATS}`)
     .option(
       '--normalize <how>',
       'cifar, none or "r,g,b/r,g,b" (default: what the weights say, else cifar)',

@@ -1,22 +1,56 @@
 import { DataError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
 import { type CifarImages, readCifar, readCifarArchive, type Split } from '../formats/cifar.js';
+import { readMat } from '../formats/mat.js';
+import type { NpyHeader } from '../formats/npy.js';
 import { readNpz } from '../formats/npz.js';
 
-/** Images of 32 x 32 RGB pixels, with a label for each where they have any. */
-export interface ImageSet {
+/** What is known of images wherever their pixels are: of 32 x 32 RGB pixels, with a label for each where they have any. */
+export interface ImageProperties {
   /** What to call it in tables. */
   readonly name: string;
   /** The file or folder it was read from, for messages. */
   readonly source?: string;
-  /** `count` x `height` x `width` x 3, RGB, 0 to 255. */
-  readonly images: Uint8Array;
   readonly count: number;
   readonly height: number;
   readonly width: number;
   /** Class numbers from 0, one an image. */
   readonly labels?: Int32Array;
   readonly classNames?: readonly string[];
+}
+
+/** Images in memory. */
+export interface ImageSet extends ImageProperties {
+  /** `count` x `height` x `width` x 3, RGB, 0 to 255. */
+  readonly images: Uint8Array;
+}
+
+/** Images that may be more than memory holds, and are read as they are needed. */
+export interface ImageSource extends ImageProperties {
+  /**
+   * The bytes of `count` images from image `start` on, as in {@link ImageSet}; the caller may keep them, but not change them.
+   * @throws {DataError} if they cannot be read.
+   */
+  read(start: number, count: number): Promise<Uint8Array>;
+}
+
+export type Images = ImageSet | ImageSource;
+
+/** Whether the images are in memory. */
+export const isInMemory = (images: Images): images is ImageSet => 'images' in images;
+
+/** The bytes of `count` images from image `start` on; without a copy where they are in memory. */
+export async function readImages(images: Images, start: number, count: number): Promise<Uint8Array> {
+  if (!isInMemory(images)) return images.read(start, count);
+  const bytes = images.height * images.width * 3;
+  return images.images.subarray(start * bytes, (start + count) * bytes);
+}
+
+/** All of it in memory. @throws {DataError} if it cannot be read. */
+export async function loadImages(images: Images): Promise<ImageSet> {
+  if (isInMemory(images)) return images;
+  const { read, ...properties } = images;
+  return { ...properties, images: await images.read(0, images.count) };
 }
 
 const SIZE = 32;
@@ -36,7 +70,7 @@ export function imageSetFromNpz(bytes: Uint8Array, fileName: string): ImageSet {
 }
 
 /**
- * A split of CIFAR-10 or CIFAR-100, from the files of the binary version by base name, or from its .tar.gz.
+ * A split of CIFAR-10 or CIFAR-100, from the files of its binary or python version by base name, or from its .tar.gz.
  * @throws {DataError} if the split is not there, or damaged.
  */
 export function imageSetFromCifar(
@@ -50,10 +84,82 @@ export function imageSetFromCifar(
 }
 
 /**
+ * SVHN's "cropped digits" (.mat): `X` (uint8, 32 x 32 x 3 x N) and, where there are any, `y` (N, digit 0 numbered 10).
+ * @throws {DataError} if the file is damaged, or an array is missing or of a wrong type, shape or range.
+ */
+export function imageSetFromMat(bytes: Uint8Array, fileName: string): ImageSet {
+  const arrays = readMat(bytes, fileName);
+  const pixels = arrays.get('X');
+  const [height, width, channels, count = 1] = pixels?.shape ?? [];
+  if (pixels?.dtype !== 'uint8' || height !== SIZE || width !== SIZE || channels !== 3 || count === 0) {
+    const found = pixels ? `is ${pixels.dtype} ${pixels.shape.join(' x ')}` : 'is missing';
+    throw new DataError(`${fileName}: X must be uint8 ${SIZE} x ${SIZE} x 3 x N, but ${found}; take SVHN's format 2`);
+  }
+  const y = arrays.get('y');
+  const labels = y && digits(labelsOf(integers({ ...y, shape: [y.data.length] }), count, fileName), fileName);
+  return imageSet(baseName(fileName), fileName, {
+    images: columnMajorToPixels(pixels.data as Uint8Array, count),
+    ...(labels && { labels, classNames: Array.from({ length: 10 }, (_, digit) => String(digit)) }),
+  });
+}
+
+/** SVHN numbers the digits from 1 to 10, which is 0. */
+function digits(labels: Int32Array, fileName: string): Int32Array {
+  const index = labels.findIndex((label) => label > 10);
+  if (index >= 0)
+    throw new DataError(`${fileName}: y ${index} is ${labels[index]}, but digits go to 10; take SVHN's file`);
+  return labels.map((label) => label % 10);
+}
+
+/** MATLAB's numbers are doubles unless said otherwise. */
+function integers(array: NdArray): NdArray {
+  if (array.dtype !== 'float64' || !array.data.every((value: number | bigint) => Number.isSafeInteger(value)))
+    return array;
+  return { ...array, dtype: 'int32', data: Int32Array.from(array.data as Float64Array) };
+}
+
+/** In MATLAB's order the row of a pixel varies fastest, then its column, then the channel. */
+function columnMajorToPixels(planes: Uint8Array, count: number): Uint8Array {
+  const images = new Uint8Array(planes.length);
+  const area = SIZE * SIZE;
+  for (let image = 0; image < count; image++) {
+    const from = image * IMAGE_BYTES;
+    for (let i = 0; i < area; i++) {
+      const to = from + ((i % SIZE) * SIZE + Math.floor(i / SIZE)) * 3;
+      for (let channel = 0; channel < 3; channel++) images[to + channel] = planes[from + channel * area + i]!;
+    }
+  }
+  return images;
+}
+
+/**
+ * Images in a .npy file (uint8, N x 32 x 32 x 3), read from it in pieces.
+ * @param header of the file
+ * @param read gives `length` bytes of the file from `offset` on
+ * @throws {DataError} if the array is of a wrong type or shape.
+ */
+export function imageSourceFromNpy(
+  { dtype, shape, fortran, dataOffset }: NpyHeader,
+  read: (offset: number, length: number) => Promise<Uint8Array>,
+  fileName: string,
+): ImageSource {
+  checkImages({ dtype, shape }, fileName);
+  if (fortran) throw new DataError(`${fileName} is in Fortran order; save numpy.ascontiguousarray(images)`);
+  return {
+    name: baseName(fileName),
+    source: fileName,
+    count: shape[0]!,
+    height: SIZE,
+    width: SIZE,
+    read: (start, count) => read(dataOffset + start * IMAGE_BYTES, count * IMAGE_BYTES),
+  };
+}
+
+/**
  * The labels of a set that must have them, for a network of `classes` classes.
  * @throws {DataError} if the set has none, or one is out of range (naming which), or its classes are not as many.
  */
-export function requireLabels(set: ImageSet, classes: number): Int32Array {
+export function requireLabels(set: ImageProperties, classes: number): Int32Array {
   const { labels, classNames } = set;
   if (classNames && classNames.length !== classes) {
     throw new DataError(
@@ -73,24 +179,23 @@ export function requireLabels(set: ImageSet, classes: number): Int32Array {
 }
 
 /** What to call a set in messages. */
-export const sourceOf = ({ source, name }: ImageSet): string => source ?? name;
+export const sourceOf = ({ source, name }: ImageProperties): string => source ?? name;
 
 /**
  * `count` images from image `start` on, without a copy.
  * @throws {DataError} if the set has no such images.
  */
-export function subset(set: ImageSet, start: number, count: number): ImageSet {
+export function subset<T extends Images>(set: T, start: number, count: number): T {
   const end = start + count;
   if (!Number.isInteger(start) || !Number.isInteger(count) || start < 0 || count < 1 || end > set.count) {
     throw new DataError(`${set.name} has ${set.count} images; ${count} from image ${start} on cannot be taken`);
   }
+  const labels = set.labels && { labels: set.labels.subarray(start, end) };
   const imageBytes = set.height * set.width * 3;
-  return {
-    ...set,
-    images: set.images.subarray(start * imageBytes, end * imageBytes),
-    count,
-    ...(set.labels && { labels: set.labels.subarray(start, end) }),
-  };
+  const pixels = isInMemory(set)
+    ? { images: set.images.subarray(start * imageBytes, end * imageBytes) }
+    : { read: (from: number, images: number) => (set as ImageSource).read(start + from, images) };
+  return { ...set, ...pixels, count, ...labels };
 }
 
 function imageSet(
@@ -101,7 +206,7 @@ function imageSet(
   return { name, source, count: contents.images.length / IMAGE_BYTES, height: SIZE, width: SIZE, ...contents };
 }
 
-function checkImages({ dtype, shape }: NdArray, fileName: string): void {
+function checkImages({ dtype, shape }: Pick<NdArray, 'dtype' | 'shape'>, fileName: string): void {
   const wanted = `images must be uint8 N x ${SIZE} x ${SIZE} x 3`;
   const found = `${fileName}: ${wanted}, but are ${dtype} ${shape.join(' x ') || 'of no axes'}`;
   if (dtype !== 'uint8') throw new DataError(`${found}; save them as bytes of 0 to 255, with .astype('uint8')`);
@@ -132,5 +237,5 @@ function baseName(fileName: string): string {
   return fileName
     .replace(/[/\\]+$/, '')
     .replace(/^.*[/\\]/, '')
-    .replace(/\.(npz|tar\.gz|tgz)$/, '');
+    .replace(/\.(npz|npy|mat|tar\.gz|tgz|tar)$/, '');
 }

@@ -36,7 +36,33 @@ const MAGIC = [0x93, ...new TextEncoder().encode('NUMPY')];
  * @throws {DataError} if it is not such a file, is big-endian, or holds anything but numbers.
  */
 export function readNpy(bytes: Uint8Array, what: string): NdArray {
-  const { header, dataOffset } = splitHeader(bytes, what);
+  const { dtype, shape, fortran, dataOffset } = readNpyHeader(bytes, bytes.length, what);
+  const elements = elementsOf(dtype, bytes.subarray(dataOffset));
+  if (!fortran || elements.length === 0) return { dtype, shape, data: elements };
+  const strides = rowMajorStrides([...shape].reverse()).reverse();
+  return { dtype, shape, data: gatherStrided(dtype, elements, 0, shape, strides) };
+}
+
+export interface NpyHeader {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Whether the first axis varies fastest. */
+  readonly fortran: boolean;
+  /** Where the elements begin; they go on to the file's end. */
+  readonly dataOffset: number;
+}
+
+/** Whether `bytes` begin as a .npy file does. */
+export const looksLikeNpy = (bytes: Uint8Array): boolean => MAGIC.every((byte, i) => bytes[i] === byte);
+
+/**
+ * What a .npy file begins with.
+ * @param start the file from its beginning, the header whole
+ * @param fileSize in bytes, which must be what type and shape take
+ * @throws {DataError} as {@link readNpy}
+ */
+export function readNpyHeader(start: Uint8Array, fileSize: number, what: string): NpyHeader {
+  const { header, dataOffset } = splitHeader(start, what);
   const dtype = readDType(header, what);
   const order = /'fortran_order': *(True|False)/.exec(header);
   const dimensions = /'shape': *\(([\d, ]*)\)/.exec(header);
@@ -44,22 +70,19 @@ export function readNpy(bytes: Uint8Array, what: string): NdArray {
   const shape = dimensions[1].split(',').flatMap((size) => (size.trim() ? [Number(size)] : []));
 
   const expected = byteCount(dtype, shape, what);
-  const data = bytes.subarray(dataOffset);
-  if (data.length !== expected) {
+  const size = fileSize - dataOffset;
+  if (size !== expected) {
     throw new DataError(
-      `${what} holds ${data.length} bytes where ${dtype} [${shape.join(', ')}] takes ${expected}; the file is damaged`,
+      `${what} holds ${size} bytes where ${dtype} [${shape.join(', ')}] takes ${expected}; the file is damaged`,
     );
   }
-  const elements = elementsOf(dtype, data);
-  if (order[1] === 'False' || elements.length === 0) return { dtype, shape, data: elements };
-  const strides = rowMajorStrides([...shape].reverse()).reverse();
-  return { dtype, shape, data: gatherStrided(dtype, elements, 0, shape, strides) };
+  return { dtype, shape, fortran: order[1] === 'True', dataOffset };
 }
 
 function splitHeader(bytes: Uint8Array, what: string): { header: string; dataOffset: number } {
   const version = bytes[6];
   const start = version === 1 ? 10 : 12;
-  if (!MAGIC.every((byte, i) => bytes[i] === byte) || version < 1 || version > 3 || bytes.length < start) {
+  if (!looksLikeNpy(bytes) || version < 1 || version > 3 || bytes.length < start) {
     throw new DataError(`${what} is not a .npy array of version 1, 2 or 3; save it with numpy`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset);

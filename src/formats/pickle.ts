@@ -6,6 +6,16 @@ export interface PickleHost {
   /** By `module.name`. A {@link PickleFunction} may be called by the pickle; anything else is only passed on. */
   readonly globals: ReadonlyMap<string, unknown>;
   persistent(id: unknown): unknown;
+  /** What to do about a pickle that asks for another name. */
+  readonly remedy: string;
+  /** Whether strings of Python 2 that are longer than 255 bytes are data, to be left as bytes. */
+  readonly longStringsAreBytes?: boolean;
+}
+
+/** What a {@link PickleFunction} may return for a pickle to fill in. */
+export interface PickleObject {
+  /** BUILD: Python's `__setstate__`. */
+  setState(state: unknown): void;
 }
 
 export type PickleFunction = (args: readonly unknown[]) => unknown;
@@ -15,8 +25,8 @@ export type PickleDict = Map<unknown, unknown>;
 
 /**
  * Reads one Python pickle, by the stack machine of Python's `pickletools`, and runs nothing: a name that the host does not
- * list is refused. Opcodes are those that PyTorch's files use (protocols 2 to 4, from Python 2 and 3). Time and memory are
- * proportional to the pickle's length; values may be shared and may contain themselves.
+ * list is refused. Opcodes are those that PyTorch's files and NumPy's arrays use (protocols 2 to 4, from Python 2 and 3), and
+ * of protocol 0 what dicts of plain values take. Time and memory are proportional to the pickle's length; values may be shared and may contain themselves.
  * @returns the value, and where the pickle ends.
  * @throws {DataError} if the pickle is damaged, or asks for a name or an opcode that is not allowed.
  */
@@ -99,8 +109,10 @@ class PickleMachine {
         break;
 
       case 0x58: // BINUNICODE
-      case 0x54: // BINSTRING, a string of Python 2
         this.stack.push(this.text(this.uint32()));
+        break;
+      case 0x54: // BINSTRING, a string of Python 2
+        this.stack.push(this.host.longStringsAreBytes ? this.raw(this.uint32()) : this.text(this.uint32()));
         break;
       case 0x8c: // SHORT_BINUNICODE
       case 0x55: // SHORT_BINSTRING
@@ -169,16 +181,41 @@ class PickleMachine {
       case 0x52: // REDUCE
         this.reduce();
         break;
-      case 0x62: // BUILD, which sets attributes such as a state dict's _metadata: of no use to tensors
-        this.pop();
-        if (!(this.top() instanceof Map)) throw this.damaged('sets the state of something other than a dict');
+      case 0x62: // BUILD
+        this.build(this.pop());
         break;
       case 0x51: // BINPERSID
         this.stack.push(this.host.persistent(this.pop()));
         break;
 
+      // Protocol 0: a line of text each.
+      case 0x49: // INT
+        this.stack.push(this.integer(this.line()));
+        break;
+      case 0x53: // STRING, in quotes
+        this.stack.push(this.line().slice(1, -1));
+        break;
+      case 0x6c: // LIST
+        this.stack.push(this.popToMark());
+        break;
+      case 0x64: {
+        // DICT
+        const items = this.popToMark();
+        this.stack.push(new Map());
+        this.setItems(items);
+        break;
+      }
+      case 0x70: // PUT
+        this.memo.set(this.integer(this.line()), this.top());
+        break;
+      case 0x67: // GET
+        this.recall(this.integer(this.line()));
+        break;
+
       default:
-        throw this.damaged(`has the opcode 0x${opcode.toString(16).padStart(2, '0')}, which tensors do not need,`);
+        throw this.damaged(
+          `has the opcode 0x${opcode.toString(16).padStart(2, '0')}, which neither tensors nor arrays need,`,
+        );
     }
     return true;
   }
@@ -221,10 +258,7 @@ class PickleMachine {
     if (typeof module !== 'string' || typeof name !== 'string') throw this.damaged('names a global by other than text');
     const path = `${module}.${name}`;
     if (!this.host.globals.has(path)) {
-      throw new DataError(
-        `${this.fileName} asks for ${quote(path)}, which energate does not run; ` +
-          're-save the weights in PyTorch with torch.save(model.state_dict(), path)',
-      );
+      throw new DataError(`${this.fileName} asks for ${quote(path)}, which energate does not run; ${this.host.remedy}`);
     }
     this.stack.push(this.host.globals.get(path));
   }
@@ -235,6 +269,20 @@ class PickleMachine {
     if (typeof callable !== 'function' || !Array.isArray(args))
       throw this.damaged('calls something that is no function');
     this.stack.push((callable as PickleFunction)(args));
+  }
+
+  /** The attributes of a dict, such as a state dict's _metadata, are of no use to tensors. */
+  private build(state: unknown): void {
+    const target = this.top();
+    if (target instanceof Map) return;
+    if (!isPickleObject(target)) throw this.damaged('sets the state of something other than a dict or an array');
+    target.setState(state);
+  }
+
+  private integer(text: string): number {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isSafeInteger(value)) throw this.damaged('has a number that is none');
+    return value;
   }
 
   /** Two's complement, little-endian. */
@@ -281,7 +329,11 @@ class PickleMachine {
 
   private damaged(how: string): DataError {
     return new DataError(
-      `${this.fileName} ${how} at byte ${this.at} of its pickle; it is damaged, or not weights saved by torch.save`,
+      `${this.fileName} ${how} at byte ${this.at} of its pickle; it is damaged, or of another kind; write it again`,
     );
   }
+}
+
+function isPickleObject(value: unknown): value is PickleObject {
+  return typeof value === 'object' && value !== null && 'setState' in value;
 }

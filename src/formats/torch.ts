@@ -33,6 +33,8 @@ export const storageTypes: ReadonlyMap<string, DType> = new Map([
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
 
+const REMEDY = 're-save the weights in PyTorch with torch.save(model.state_dict(), path)';
+
 /** PyTorch's own limit on a tensor's axes. */
 const MAX_RANK = 64;
 
@@ -110,7 +112,7 @@ function readLegacyFormat(bytes: Uint8Array, fileName: string, loader: TensorLoa
 }
 
 /** For the parts of a file that hold neither names nor tensors. */
-const plainValues: PickleHost = { globals: new Map(), persistent: () => null };
+const plainValues: PickleHost = { globals: new Map(), persistent: () => null, remedy: REMEDY };
 
 /** The elements that tensors are views of. Their bytes come after the pickle that names them. */
 class Storage {
@@ -148,6 +150,7 @@ interface View {
 class TensorLoader implements PickleHost {
   readonly storages = new Map<string, Storage>();
   readonly globals: ReadonlyMap<string, unknown>;
+  readonly remedy = REMEDY;
   private readonly fileName: string;
   private readonly views: View[] = [];
   private gatherable: number;

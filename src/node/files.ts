@@ -1,9 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type ImageSet, imageSetFromCifar, imageSetFromNpz } from '../data/image-set.js';
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { DataError } from '../errors.js';
-import { cifarFileNames, type Split } from '../formats/cifar.js';
 import { readStateDict as parseStateDict, type StateDict } from '../formats/state-dict.js';
 
 /** @throws {DataError} if the file is missing, a folder, unreadable, or larger than Node reads at once (2 GiB). */
@@ -57,36 +54,9 @@ export async function checkWritable(path: string): Promise<void> {
   }
 }
 
-/**
- * An image set from a .npz file (`images`, and `labels` where there are any), or from the binary version of CIFAR-10 or
- * CIFAR-100, as a folder of .bin files or as a .tar.gz; `split` is of CIFAR alone.
- * @throws {DataError} if it cannot be read, or is not such a set.
- */
-export async function readImageSet(path: string, { split = 'train' }: { split?: Split } = {}): Promise<ImageSet> {
-  const info = await stat(path).catch(() => undefined);
-  if (info?.isDirectory()) return imageSetFromCifar(await readCifarFolder(path), split, path);
-  const bytes = await readFileBytes(path);
-  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return imageSetFromNpz(bytes, path);
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return imageSetFromCifar(bytes, split, path);
-  throw new DataError(
-    `${path} is not an image set; give a .npz file, or CIFAR's binary version as a folder or .tar.gz`,
-  );
-}
-
 /** A weight file, by its content: safetensors or PyTorch. @throws {DataError} if it cannot be read, or is neither. */
 export async function readStateDict(path: string): Promise<StateDict> {
   return parseStateDict(await readFileBytes(path), path);
-}
-
-async function readCifarFolder(path: string): Promise<Map<string, Uint8Array>> {
-  const files = new Map<string, Uint8Array>();
-  const names = await readdir(path).catch((error) => {
-    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
-  });
-  for (const name of names) {
-    if (cifarFileNames.includes(name)) files.set(name, await readFileBytes(join(path, name)));
-  }
-  return files;
 }
 
 /** In the same folder, since a rename cannot cross file systems. */
@@ -106,7 +76,8 @@ const reasons: Readonly<Record<string, string>> = {
   ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB; split it',
 };
 
-function reason(error: unknown): string {
+/** Why a file could not be read or written, and what to do. */
+export function reason(error: unknown): string {
   const { code = '', message } = error as NodeJS.ErrnoException;
   return reasons[code] ?? message;
 }

@@ -181,8 +181,8 @@ describe('finetune', () => {
     ],
     ['no such images', { in: '@none.npz' }, 1, /^cannot read .*none\.npz: there is no such file/],
     ['images cut short', { in: '@short.npz' }, 1, /short\.npz is not a whole zip archive; it is cut short/],
-    ['an empty file', { in: '@empty.npz' }, 1, /empty\.npz is not an image set; give a \.npz file/],
-    ['text for images', { in: '@notes.txt' }, 1, /notes\.txt is not an image set; give a \.npz file/],
+    ['an empty file', { in: '@empty.npz' }, 1, /empty\.npz is not an image set; give \.npz/],
+    ['text for images', { in: '@notes.txt' }, 1, /notes\.txt is not an image set; give \.npz/],
     [
       'images of floats',
       { in: '@floats.npz' },

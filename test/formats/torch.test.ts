@@ -201,7 +201,7 @@ describe('refuses', () => {
   });
 
   it.each<[string, string, RegExp]>([
-    ['an opcode beyond tensors', 'I1\n', /w\.pt has the opcode 0x49, which tensors do not need/],
+    ['an opcode beyond tensors', 'i1\n', /w\.pt has the opcode 0x69, which neither tensors nor arrays need/],
     ['an empty stack', '', /takes a value where there is none/],
     ['a value below a mark', 'N(0', /takes a value where there is none/],
     ['a missing mark', 'Nt', /takes values to a mark/],

@@ -2,13 +2,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DataError } from '../../src/errors.js';
-import { writeNpz } from '../../src/formats/npz.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
-import { checkWritable, readFileBytes, readImageSet, readStateDict, writeFileAtomic } from '../../src/node/files.js';
-import { cifar10Files, tar, tarEntry } from '../formats/support/cifar.js';
+import { checkWritable, readFileBytes, readStateDict, writeFileAtomic } from '../../src/node/files.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -75,33 +72,6 @@ describe('checkWritable', () => {
     await expectRefusal(checkWritable(join(folder, 'file', 'out')), /a part of its path is a file/);
     await expectRefusal(checkWritable('/dev/null'), /it is not a regular file/);
     await expectRefusal(checkWritable('/proc/out'), /cannot write \/proc\/out: /);
-  });
-});
-
-describe('readImageSet', () => {
-  it('an .npz, whatever its name', async () => {
-    const images = { dtype: 'uint8', shape: [1, 32, 32, 3], data: new Uint8Array(3072).fill(5) } as const;
-    await writeFile(join(folder, 'set'), writeNpz({ images }));
-    expect(await readImageSet(join(folder, 'set'))).toMatchObject({ name: 'set', count: 1, images: images.data });
-  });
-
-  it('CIFAR as a folder and as a .tar.gz, either split', async () => {
-    const files = cifar10Files();
-    const archive = join(folder, 'cifar.tar.gz');
-    await writeFile(archive, gzipSync(tar(...[...files].map(([name, data]) => tarEntry(name, data)))));
-    await mkdir(join(folder, 'cifar'));
-    for (const [name, data] of files) await writeFile(join(folder, 'cifar', name), data);
-    for (const path of [archive, join(folder, 'cifar')]) {
-      expect(await readImageSet(path)).toMatchObject({ name: 'cifar-train', count: 10 });
-      expect((await readImageSet(path, { split: 'test' })).labels).toEqual(Int32Array.of(8, 9));
-    }
-  });
-
-  it('refuses something else', async () => {
-    await writeFile(join(folder, 'a.png'), bytes);
-    await expectRefusal(readImageSet(join(folder, 'a.png')), /a\.png is not an image set; give a \.npz file, or CIFAR/);
-    await expectRefusal(readImageSet(join(folder, 'none')), /there is no such file or folder/);
-    await expectRefusal(readImageSet(folder), /holds no train split of CIFAR's binary version/);
   });
 });
 

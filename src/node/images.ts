@@ -1,0 +1,121 @@
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type ImageSet,
+  type ImageSource,
+  imageSetFromCifar,
+  imageSetFromMat,
+  imageSetFromNpz,
+  imageSourceFromNpy,
+  loadImages,
+} from '../data/image-set.js';
+import { DataError } from '../errors.js';
+import { cifarFileNames, looksLikeCifar, type Split } from '../formats/cifar.js';
+import { looksLikeMat } from '../formats/mat.js';
+import { looksLikeNpy, readNpyHeader } from '../formats/npy.js';
+import { looksLikeTar, TAR_BLOCK } from '../formats/tar.js';
+import { readArchive } from './archive.js';
+import { readFileBytes, reason } from './files.js';
+import { imageSetFromPictures, PictureCollector } from './picture-set.js';
+import { isPictureName, listPictures } from './pictures.js';
+
+/** What commands that take images say in their help. */
+export const IMAGE_FORMATS =
+  '.npz, .npy, SVHN .mat, CIFAR (.tar.gz or folder, binary or python), or pictures (folder, .tar, .tar.gz)';
+
+/** The kinds of image sets, each recognised by its content. */
+export type ImageFormat = 'npz' | 'npy' | 'mat' | 'cifar' | 'cifar archive' | 'archive' | 'pictures';
+
+/**
+ * An image set, by its content: .npz (`images`, and `labels` where there are any), .npy, SVHN's .mat, CIFAR-10 or CIFAR-100 in
+ * the binary or the python version (a folder, or a .tar.gz), or pictures (one, a folder, or a .tar or .tar.gz of them; see
+ * {@link imageSetFromPictures}).
+ * @param options.split of CIFAR alone
+ * @throws {DataError} if it cannot be read, or is not such a set.
+ */
+export async function readImageSet(path: string, { split = 'train' }: { split?: Split } = {}): Promise<ImageSet> {
+  const info = await stat(path).catch(() => undefined);
+  if (info?.isDirectory()) return readFolder(path, split);
+  const start = await readStart(path);
+  if (looksLikeNpy(start)) return loadImages(await openNpy(path));
+  if (start[0] === 0x50 && start[1] === 0x4b) return imageSetFromNpz(await readFileBytes(path), path);
+  if (looksLikeMat(start)) return imageSetFromMat(await readFileBytes(path), path);
+  if ((start[0] === 0x1f && start[1] === 0x8b) || looksLikeTar(start)) return readImageArchive(path, split);
+  if (isPictureName(path)) return imageSetFromPictures([path], path);
+  throw new DataError(`${path} is not an image set; give ${IMAGE_FORMATS}`);
+}
+
+/** The first block of a file: enough to recognise it. */
+async function readStart(path: string): Promise<Uint8Array> {
+  return usingFile(path, async (file) => {
+    const { buffer, bytesRead } = await file.read(new Uint8Array(TAR_BLOCK), 0, TAR_BLOCK, 0);
+    return buffer.subarray(0, bytesRead);
+  });
+}
+
+/** More than NumPy's headers take for any array of numbers. */
+const MAX_HEADER = 1 << 16;
+
+/** Images of a .npy file, read from it when they are asked for. */
+export async function openNpy(path: string): Promise<ImageSource> {
+  const header = await usingFile(path, async (file) => {
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(new Uint8Array(MAX_HEADER), 0, MAX_HEADER, 0);
+    return readNpyHeader(buffer.subarray(0, bytesRead), size, path);
+  });
+  return imageSourceFromNpy(header, (offset, length) => readRange(path, offset, length), path);
+}
+
+async function readRange(path: string, offset: number, length: number): Promise<Uint8Array> {
+  return usingFile(path, async (file) => {
+    const bytes = new Uint8Array(length);
+    let filled = 0;
+    while (filled < length) {
+      const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+      if (bytesRead === 0) throw new DataError(`${path} has become shorter while it was read; leave it as it is`);
+      filled += bytesRead;
+    }
+    return bytes;
+  });
+}
+
+async function usingFile<T>(path: string, use: (file: Awaited<ReturnType<typeof open>>) => Promise<T>): Promise<T> {
+  try {
+    const file = await open(path);
+    try {
+      return await use(file);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
+  }
+}
+
+async function readFolder(path: string, split: Split): Promise<ImageSet> {
+  const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
+    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
+  });
+  const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+  if (!looksLikeCifar(names)) return imageSetFromPictures(await listPictures(path), path);
+  const files = new Map<string, Uint8Array>();
+  for (const name of names) {
+    if (cifarFileNames.includes(name)) files.set(name, await readFileBytes(join(path, name)));
+  }
+  return imageSetFromCifar(files, split, path);
+}
+
+/** CIFAR's files, or pictures: whichever the archive turns out to hold. */
+async function readImageArchive(path: string, split: Split): Promise<ImageSet> {
+  const cifar = new Map<string, Uint8Array>();
+  const pictures = new PictureCollector();
+  const baseName = (name: string) => name.split('/').at(-1)!;
+  const wanted = (name: string) => cifarFileNames.includes(baseName(name)) || isPictureName(name);
+  for await (const { path: name, data } of readArchive(path, wanted)) {
+    if (isPictureName(name)) await pictures.add(name, data);
+    else cifar.set(baseName(name), data);
+  }
+  if (pictures.count === 0 || looksLikeCifar(cifar.keys())) return imageSetFromCifar(cifar, split, path);
+  return pictures.finish(path);
+}
