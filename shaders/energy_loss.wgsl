@@ -7,28 +7,43 @@
 //   regulariser (ENERGY)   = mean_in(max(0, E - M_IN)^2) + mean_out(max(0, M_OUT - E)^2)
 //   regulariser (HINGE)    = mean over all pairs of an in and an out row of max(0, E_in - E_out + MARGIN)
 //   regulariser (OE)       = mean_out(-E - mean_k L[n, k])
-// so a row's gradient is  softmax * a + onehot(label) * b + c  with a, b, c of the row. One invocation a row.
+// so a row's gradient is  softmax * a + onehot(label) * b + c  with a, b, c of the row.
+//
+// One invocation a row. It takes the row in CHUNKS times HELD vectors of WIDTH logits, and keeps exp(l - largest so far) of a
+// chunk in registers: where CHUNKS is 1, logits are read and exponentials computed once; else twice.
 //
 // L, G are [IN_COUNT + OUT_COUNT, CLASSES]; LABELS is [IN_COUNT] (u32, below CLASSES). HINGE compares rows: it is given the
 // energies of all as E [IN_COUNT + OUT_COUNT] (row_energies); an in row's figure is then its mean over the out rows.
 // S[n] = [cross-entropy of row n, regulariser of row n, E, 1 where the largest logit is the label's], for
 // loss_statistics. The running maximum starts at the lowest finite number: implementations may assume no infinities.
+// Vec is vec4f where CLASSES is a multiple of 4, else f32.
+alias Vec = vec4f;
+const WIDTH = 4;
 const IN_COUNT = 1;
 const OUT_COUNT = 1;
-const CLASSES = 10;
+const CLASSES = 4;
 const ENERGY = true;   // else HINGE, else OE
 const HINGE = false;
 const M_IN = -23.0;
 const M_OUT = -5.0;
 const MARGIN = 10.0;
 const LAMBDA = 0.1;
+const HELD = 1;
+const CHUNKS = 1;
 const WORKGROUP = 64;
 
-@group(0) @binding(0) var<storage, read> L: array<f32>;
+const VECS = CLASSES / WIDTH;
+
+@group(0) @binding(0) var<storage, read> L: array<Vec>;
 @group(0) @binding(1) var<storage, read> LABELS: array<u32>;
-@group(0) @binding(2) var<storage, read_write> G: array<f32>;
+@group(0) @binding(2) var<storage, read_write> G: array<Vec>;
 @group(0) @binding(3) var<storage, read_write> S: array<vec4f>;
 @group(0) @binding(4) var<storage, read> E: array<f32>; // where HINGE
+
+fn sumOf(v: Vec) -> f32 {
+  let four = vec4f(v);
+  return select((four.x + four.y) + (four.z + four.w), four.x, WIDTH == 1);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -36,21 +51,37 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (n >= IN_COUNT + OUT_COUNT) {
     return;
   }
-  let first = n * CLASSES;
+  let first = n * VECS;
+  var held: array<Vec, HELD>;
   var largest = -3.4e38;
   var best = 0u;
-  var total = 0.0;
-  for (var k = 0u; k < CLASSES; k++) {
-    let logit = L[first + k];
-    total += logit;
-    if (logit > largest) {
-      largest = logit;
-      best = k;
-    }
-  }
   var sum = 0.0;
-  for (var k = 0u; k < CLASSES; k++) {
-    sum += exp(L[first + k] - largest);
+  var total = 0.0;
+  for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+    let before = largest;
+    // unroll
+    for (var h = 0; h < HELD; h++) {
+      let v = chunk * HELD + h;
+      // Past the row's end its last vector again, which no maximum minds and no sum takes.
+      held[h] = L[first + min(v, VECS - 1)];
+      if (v < VECS) {
+        total += sumOf(held[h]);
+      }
+      // unroll
+      for (var c = 0; c < WIDTH; c++) {
+        let logit = vec4f(held[h])[c];
+        best = select(best, v * WIDTH + c, logit > largest);
+        largest = max(largest, logit);
+      }
+    }
+    sum *= exp(before - largest);
+    // unroll
+    for (var h = 0; h < HELD; h++) {
+      held[h] = exp(held[h] - Vec(largest));
+      if (chunk * HELD + h < VECS) {
+        sum += sumOf(held[h]);
+      }
+    }
   }
   let energy = -(largest + log(sum));
 
@@ -73,7 +104,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var correct = 0.0;
   if (n < IN_COUNT) {
     label = LABELS[n];
-    crossEntropy = -energy - L[first + label];
+    crossEntropy = -energy - vec4f(L[first + label / WIDTH])[label % WIDTH];
     correct = select(0.0, 1.0, best == label);
     softmaxFactor = 1.0 / f32(IN_COUNT);
     labelTerm = -softmaxFactor;
@@ -96,9 +127,20 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     softmaxFactor = LAMBDA / f32(max(OUT_COUNT, 1));
     uniformTerm = -softmaxFactor / f32(CLASSES);
   }
-  for (var k = 0u; k < CLASSES; k++) {
-    let softmax = exp(L[first + k] + energy);
-    G[first + k] = fma(softmax, softmaxFactor, uniformTerm + select(0.0, labelTerm, k == label));
+  let factor = softmaxFactor / sum;
+  for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+    // unroll
+    for (var h = 0; h < HELD; h++) {
+      let v = chunk * HELD + h;
+      if (v < VECS) {
+        if (CHUNKS > 1) {
+          held[h] = exp(L[first + v] - Vec(largest));
+        }
+        let isLabel = vec4u(v * WIDTH) + vec4u(0, 1, 2, 3) == vec4u(label);
+        let summand = vec4f(uniformTerm) + select(vec4f(), vec4f(labelTerm), isLabel);
+        G[first + v] = fma(held[h], Vec(factor), summand.xyzw);
+      }
+    }
   }
   S[n] = vec4f(crossEntropy, regulariser, energy, correct);
 }

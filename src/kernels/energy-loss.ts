@@ -1,4 +1,4 @@
-import { type Dispatch, WORKGROUP } from './dispatch.js';
+import { type Dispatch, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** The rows of a mixed batch: the first `inCount` are in-distribution and labelled, `outCount` outliers follow. */
 export interface MixedBatch {
@@ -34,6 +34,9 @@ export function rowEnergies<B>(
   };
 }
 
+/** Logits that an invocation keeps in registers. */
+const MOST_HELD = 16;
+
 /**
  * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy (that
  * alone without a regulariser).
@@ -52,9 +55,15 @@ export function energyLoss<B>(
     energies,
   }: { logits: B; labels: B; gradient: B; rows: B; energies?: B | undefined },
 ): Dispatch<B> {
+  const width = vectorWidth(classes);
+  const vectors = classes / width;
+  const held = Math.min(vectors, MOST_HELD / width);
   return {
     shader: 'energy_loss',
     constants: {
+      WIDTH: width,
+      HELD: held,
+      CHUNKS: Math.ceil(vectors / held),
       IN_COUNT: inCount,
       OUT_COUNT: outCount,
       CLASSES: classes,
