@@ -31,6 +31,6 @@ export const CHROMIUM_FLAGS: readonly string[] = [
 ];
 
 /** Start one, with a profile of its own that is deleted when it is closed. WebGPU is there on http://127.0.0.1 pages. */
-export function launchChromium(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM!, args: [...CHROMIUM_FLAGS] });
+export function launchChromium(flags: readonly string[] = CHROMIUM_FLAGS): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM!, args: [...flags] });
 }

@@ -1,0 +1,201 @@
+/** Fine-tuning in the worker: data, training with energies measured on the way, and a new calibration. */
+import {
+  Calibrator,
+  calibrateGate,
+  DataError,
+  Detector,
+  type Engine,
+  type Gate,
+  type ImageSet,
+  type Network,
+  OPTIMISER,
+  proposeMargins,
+  type StepLog,
+  syntheticImages,
+  syntheticOutliers,
+  Trainer,
+} from '../../src/index.js';
+import { takeImages } from './image-sets.js';
+
+export interface FineTuneOptions {
+  readonly steps: number;
+  /** In-distribution images and outliers a step. */
+  readonly batch: number;
+  readonly outlierBatch: number;
+  readonly learningRate: number;
+  /** Nats; measured on the network where absent. */
+  readonly margins?: { readonly mIn: number; readonly mOut: number } | undefined;
+  /** Labelled images of the network's classes: a fifth is kept for watching and a fifth for calibration. Embedded where absent. */
+  readonly inDistribution?: ImageSet | undefined;
+  /** Embedded where absent. */
+  readonly outliers?: ImageSet | undefined;
+  /** The acceptance rate to calibrate for. */
+  readonly accept: number;
+}
+
+/** The network's energies, in nats, on images that it is not trained on. */
+export interface Probe {
+  readonly step: number;
+  readonly inDistribution: Float64Array;
+  readonly outliers: Float64Array;
+  /** Of the in-distribution images. */
+  readonly accuracy: number;
+  /** The share of outliers above the energy below which the gate's acceptance rate of the in-distribution images lies. */
+  readonly refused: number;
+}
+
+export type FineTuneEvent =
+  | { readonly phase: 'drawing' | 'compiling' | 'calibrating' }
+  | { readonly margins: { readonly mIn: number; readonly mOut: number } }
+  | { readonly logs: readonly StepLog[] }
+  | { readonly probe: Probe };
+
+export interface FineTuned {
+  readonly gate: Gate;
+  readonly steps: number;
+}
+
+/** Images a run, everywhere: another size would be compiled anew. */
+export const BATCH = 16;
+/** The paper's weight of the energy term. */
+const LAMBDA = 0.1;
+/** At most this share of the time goes into probes. */
+const PROBE_SHARE = 0.25;
+
+/**
+ * Fine-tune a gate's network by the energy loss (Liu et al. 2020, eq. 8) and calibrate it anew on images that it was not
+ * trained on.
+ * @param signal stops training; what was trained so far is calibrated
+ * @throws DataError where the images do not fit or are too few; DivergenceError; DeviceError
+ */
+export async function fineTune(
+  engine: Engine,
+  gate: Gate,
+  options: FineTuneOptions,
+  onEvent: (event: FineTuneEvent) => void,
+  signal: AbortSignal,
+): Promise<FineTuned> {
+  onEvent({ phase: 'drawing' });
+  const data = await dataOf(
+    options,
+    engine.adapter.software ? { probe: 48, calibration: 320 } : { probe: 256, calibration: 1000 },
+  );
+  // Too few images are found now, not after training.
+  new Calibrator(new Float64Array(data.calibration.count), { accept: options.accept });
+
+  onEvent({ phase: 'compiling' });
+  const measure = (step: number, network: Network) =>
+    probe(engine, network, data, { gate, step, accept: options.accept });
+  const before = await measure(0, gate.network);
+  onEvent({ probe: before });
+  const margins = options.margins ?? proposeMargins(spread(before.inDistribution), spread(before.outliers));
+  onEvent({ margins: { mIn: margins.mIn, mOut: margins.mOut } });
+
+  const trainer = await Trainer.create(engine, gate.network, data.training, {
+    steps: options.steps,
+    batch: Math.min(options.batch, data.training.inDistribution.count),
+    outlierBatch: Math.min(options.outlierBatch, data.training.outliers.count),
+    learningRate: options.learningRate,
+    regulariser: { kind: 'energy', mIn: margins.mIn, mOut: margins.mOut, lambda: LAMBDA },
+    ...OPTIMISER,
+    dropout: 0,
+    augment: true,
+    shuffle: true,
+    seed: 1,
+  });
+  try {
+    let [next, probed] = [0, 0];
+    await trainer.run(async (logs) => {
+      onEvent({ logs });
+      if (performance.now() < next || trainer.step === options.steps) return;
+      const start = performance.now();
+      probed = trainer.step;
+      onEvent({ probe: await measure(probed, await trainer.network()) });
+      next = performance.now() + Math.max(400, (performance.now() - start) / PROBE_SHARE);
+    }, signal);
+    const network = await trainer.network();
+    if (probed < trainer.step) onEvent({ probe: await measure(trainer.step, network) });
+
+    onEvent({ phase: 'calibrating' });
+    const { accept } = options;
+    return { gate: await calibrateGate(engine, network, data.calibration, { accept }), steps: trainer.step };
+  } finally {
+    trainer.destroy();
+  }
+}
+
+interface Data {
+  readonly training: { readonly inDistribution: ImageSet; readonly outliers: ImageSet };
+  /** Held out of training: to watch it, and to calibrate afterwards. */
+  readonly watched: { readonly inDistribution: ImageSet; readonly outliers: ImageSet };
+  readonly calibration: ImageSet;
+}
+
+async function dataOf(
+  { inDistribution, outliers, steps, batch, outlierBatch }: FineTuneOptions,
+  counts: { probe: number; calibration: number },
+): Promise<Data> {
+  const own = inDistribution && split(inDistribution);
+  // No more than the run can take, and no more than it takes to draw in a few seconds.
+  const images = Math.min(2000, steps * batch);
+  const outside = Math.min(2000, steps * outlierBatch);
+  return {
+    training: {
+      inDistribution: own?.training ?? syntheticImages({ seed: 1, count: images, split: 'train' }),
+      outliers: outliers ?? syntheticOutliers({ seed: 1, count: outside }),
+    },
+    watched: {
+      inDistribution: takeImages(
+        own?.watched ?? syntheticImages({ seed: 1, count: counts.probe, split: 'test' }),
+        counts.probe,
+      ),
+      // A few pictures of one's own are all needed for training; the embedded ones are of another seed.
+      outliers: takeImages(outliers ?? syntheticOutliers({ seed: 2, count: counts.probe }), counts.probe),
+    },
+    calibration: own?.calibration ?? syntheticImages({ seed: 1, count: counts.calibration, split: 'validation' }),
+  };
+}
+
+/** Three fifths to train on, one to watch, one to calibrate on. */
+function split(set: ImageSet): { training: ImageSet; watched: ImageSet; calibration: ImageSet } {
+  if (!set.labels)
+    throw new DataError(`${set.name} has no labels: fine-tuning needs them, save the array 'labels' beside 'images'`);
+  const every = (wanted: (k: number) => boolean) => takeImages(set, set.count, wanted);
+  return {
+    training: every((k) => k % 5 < 3),
+    watched: every((k) => k % 5 === 3),
+    calibration: every((k) => k % 5 === 4),
+  };
+}
+
+async function probe(
+  engine: Engine,
+  network: Network,
+  { watched }: Data,
+  { gate, step, accept }: { gate: Gate; step: number; accept: number },
+): Promise<Probe> {
+  const detector = await Detector.of(engine, { ...gate, network, score: 'energy' }, { batch: BATCH });
+  try {
+    const inside = await detector.check(watched.inDistribution);
+    const outside = await detector.check(watched.outliers);
+    const { labels, count } = watched.inDistribution;
+    const right = inside.filter(({ label }, i) => label === labels![i]).length;
+    const energies = Float64Array.from(inside, ({ energy }) => energy).sort();
+    const limit = energies[Math.min(count - 1, Math.floor(accept * count))]!;
+    return {
+      step,
+      inDistribution: energies,
+      outliers: Float64Array.from(outside, ({ energy }) => energy),
+      accuracy: right / count,
+      refused: outside.filter(({ energy }) => energy > limit).length / outside.length,
+    };
+  } finally {
+    detector.destroy();
+  }
+}
+
+function spread(energies: Float64Array): { mean: number; std: number } {
+  const mean = energies.reduce((a, b) => a + b, 0) / energies.length;
+  const variance = energies.reduce((sum, value) => sum + (value - mean) ** 2, 0) / energies.length;
+  return { mean, std: Math.sqrt(variance) };
+}

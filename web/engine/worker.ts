@@ -1,0 +1,124 @@
+/**
+ * The engine, in a worker: compiling, scoring and training leave the page's own thread alone. It answers the calls of
+ * client.ts one by one as they are done, not in order.
+ */
+import {
+  type Decision,
+  Detector,
+  Engine,
+  fitPicture,
+  type Gate,
+  type ImageSet,
+  imageSetFromNpz,
+  OOD_FAMILIES,
+  type Picture,
+  syntheticImages,
+  syntheticOod,
+} from '../../src/index.js';
+import { BATCH, type FineTuned, type FineTuneEvent, type FineTuneOptions, fineTune } from './fine-tune.js';
+
+/** What the page may be told about the adapter. */
+export type Adapter = Engine['adapter'];
+
+let engine: Promise<Engine> | undefined;
+let detector: Promise<Detector> | undefined;
+let training: AbortController | undefined;
+
+const api = {
+  /** Open the device. @throws DeviceError where there is none */
+  async open(): Promise<Adapter> {
+    engine ??= Engine.open();
+    const { device, adapter } = await engine;
+    device.lost.then(({ message, reason }) => send({ event: 'lost', detail: message || reason }));
+    return adapter;
+  },
+
+  /** Decide by this gate from now on. */
+  async use(gate: Gate): Promise<void> {
+    const before = detector;
+    detector = engine!.then((engine) => Detector.of(engine, gate, { batch: BATCH }));
+    (await before?.catch(() => undefined))?.destroy();
+    await detector;
+  },
+
+  async check(images: ImageSet): Promise<Decision[]> {
+    return (await detector!).check(images);
+  },
+
+  /** Pictures of any size, as the network takes them. They are closed. */
+  async fit(bitmaps: readonly ImageBitmap[]): Promise<ImageSet> {
+    const fitted = bitmaps.map((bitmap) => fitPicture(pixelsOf(bitmap), 32));
+    return { name: 'pictures', images: joined(fitted), count: fitted.length, height: 32, width: 32 };
+  },
+
+  /** The `count` images from `start` on of the embedded test set, or of an out-of-distribution family. */
+  async draw(family: string, start: number, count: number): Promise<ImageSet> {
+    const set = drawn(family, start + count);
+    return {
+      ...set,
+      images: set.images.slice(start * 3072),
+      count,
+      ...(set.labels && { labels: set.labels.slice(start) }),
+    };
+  },
+
+  async readSet(bytes: Uint8Array, name: string): Promise<ImageSet> {
+    return imageSetFromNpz(bytes, name);
+  },
+
+  async fineTune(gate: Gate, options: FineTuneOptions): Promise<FineTuned> {
+    training = new AbortController();
+    return fineTune(await engine!, gate, options, (detail) => send({ event: 'training', detail }), training.signal);
+  },
+
+  async stop(): Promise<void> {
+    training?.abort();
+  },
+};
+
+export type Api = typeof api;
+export interface Call {
+  readonly id: number;
+  readonly method: keyof Api;
+  readonly args: readonly unknown[];
+}
+export type Reply =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: { readonly name: string; readonly message: string } }
+  | { readonly event: 'lost'; readonly detail: string }
+  | { readonly event: 'training'; readonly detail: FineTuneEvent };
+
+function send(reply: Reply): void {
+  postMessage(reply);
+}
+
+addEventListener('message', async ({ data: { id, method, args } }: MessageEvent<Call>) => {
+  try {
+    const value = await (api[method] as (...args: readonly unknown[]) => Promise<unknown>)(...args);
+    send({ id, value });
+  } catch (error) {
+    const { name, message } = error as Error;
+    send({ id, error: { name, message } });
+  }
+});
+
+function drawn(family: string, count: number): ImageSet {
+  const known = OOD_FAMILIES.find((name) => name === family);
+  return known ? syntheticOod(known, { seed: 1, count }) : syntheticImages({ seed: 1, count, split: 'test' });
+}
+
+function pixelsOf(bitmap: ImageBitmap): Picture {
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext('2d', { alpha: false, willReadFrequently: true })!;
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return context.getImageData(0, 0, width, height);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.length * 3072);
+  parts.forEach((part, i) => {
+    all.set(part, i * 3072);
+  });
+  return all;
+}

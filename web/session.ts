@@ -1,0 +1,118 @@
+import { calibratorsOf } from '../src/gate/gate-file.js';
+import type { Calibrator, Decision, Gate, ImageSet } from '../src/index.js';
+import type { EngineClient } from './engine/client.js';
+
+/** A picture that was shown to the gate. */
+export interface Shown {
+  readonly name: string;
+  /** What people see, and the 32 x 32 pixels that the network sees. */
+  readonly url: string;
+  readonly thumbnail: string;
+  readonly pixels: Uint8Array;
+  /** What it truly is, where that is known. */
+  readonly truth?: string;
+  /** Absent until the network was asked. */
+  scored?: Pick<Decision, 'score' | 'energy' | 'label' | 'className'>;
+}
+
+export interface Verdict {
+  readonly accepted: boolean;
+  readonly pValue: number;
+}
+
+/**
+ * The gate in use, the acceptance rate and the pictures. The network is asked once about a picture; what the rate makes of
+ * its score is decided here, at once.
+ */
+export class Session {
+  gate: Gate | undefined;
+  name = '';
+  accept = 0.95;
+  calibrators: readonly Calibrator[] = [];
+  readonly pictures: Shown[] = [];
+  /** Called after every change. */
+  onChange: () => void = () => {};
+  private client: EngineClient | undefined;
+  /** What the engine is doing for this session; each task waits for the one before. */
+  private tasks: Promise<unknown> = Promise.resolve();
+
+  /** Decide by this gate, at the rate that it was made for. The calibration shows before the engine is ready. */
+  use(gate: Gate, name: string): Promise<void> {
+    this.gate = gate;
+    this.name = name;
+    this.calibrators = calibratorsOf(gate, gate.accept);
+    this.accept = gate.accept;
+    for (const picture of this.pictures) delete picture.scored;
+    this.onChange();
+    return this.inTurn(async () => {
+      if (this.gate !== gate) return;
+      await this.client?.call('use', gate);
+      await this.ask(this.pictures);
+    });
+  }
+
+  /** An engine that is open, from now on. */
+  connect(client: EngineClient | undefined): Promise<void> {
+    this.client = client;
+    this.tasks = Promise.resolve();
+    return this.gate && client ? this.use(this.gate, this.name) : Promise.resolve();
+  }
+
+  /** @throws DataError where the calibration images are too few for this rate */
+  setAccept(fraction: number): void {
+    this.calibrators = calibratorsOf(this.gate!, fraction);
+    this.accept = fraction;
+    this.onChange();
+  }
+
+  /** The highest rate that the calibration allows: n / (n + 1), of the class with the fewest images. */
+  get highestRate(): number {
+    const fewest = Math.min(...this.calibrators.map(({ scores }) => scores.length));
+    return fewest / (fewest + 1);
+  }
+
+  show(pictures: readonly Shown[]): Promise<void> {
+    this.pictures.unshift(...pictures);
+    this.onChange();
+    return this.inTurn(() => this.ask(pictures));
+  }
+
+  clear(): void {
+    for (const { url } of this.pictures.splice(0)) URL.revokeObjectURL(url);
+    this.onChange();
+  }
+
+  /** What the gate says at the rate of the moment. */
+  verdict({ scored }: Pick<Shown, 'scored'>): Verdict | undefined {
+    if (!scored) return undefined;
+    const calibrator = this.calibrators[scored.label] ?? this.calibrators[0]!;
+    return { accepted: calibrator.accepts(scored.score), pValue: calibrator.pValue(scored.score) };
+  }
+
+  private async ask(pictures: readonly Shown[]): Promise<void> {
+    const { client } = this;
+    const open = pictures.filter(({ scored }) => !scored);
+    if (!client || open.length === 0) return;
+    const decisions = await client.call('check', setOf(open));
+    open.forEach((picture, i) => {
+      picture.scored = decisions[i]!;
+    });
+    this.onChange();
+  }
+
+  private inTurn(task: () => Promise<void>): Promise<void> {
+    const result = this.tasks.then(task);
+    this.tasks = result.catch(() => undefined);
+    return result;
+  }
+}
+
+export const BYTES = 32 * 32 * 3;
+
+function setOf(pictures: readonly Shown[]): ImageSet {
+  const images = new Uint8Array(pictures.length * BYTES);
+  pictures.forEach(({ pixels }, i) => {
+    images.set(pixels, i * BYTES);
+  });
+  return { name: 'pictures', images, count: pictures.length, height: 32, width: 32 };
+}

@@ -1,0 +1,233 @@
+import type { Gate, ImageSet } from '../../src/index.js';
+import type { EngineClient } from '../engine/client.js';
+import type { FineTuneEvent, FineTuneOptions, Probe } from '../engine/fine-tune.js';
+import { readImages } from '../pictures.js';
+import { EnergyHistograms } from '../plots/energies.js';
+import { LossCurve } from '../plots/loss.js';
+import type { Session } from '../session.js';
+import { find, say } from './dom.js';
+import { duration, number, percent, plural } from './format.js';
+import { notify } from './notices.js';
+
+/** Margins of the embedded network, as `energate finetune` takes them. */
+const EMBEDDED_MARGINS = { mIn: -13, mOut: -3 };
+
+/** The section in which a gate is fine-tuned. */
+export class FineTuning {
+  private readonly form = find('tune', HTMLFormElement);
+  private readonly start = find('tune-start', HTMLButtonElement);
+  private readonly stop = find('tune-stop', HTMLButtonElement);
+  private readonly progress = find('tune-progress', HTMLProgressElement);
+  private readonly phase = find('tune-phase', HTMLParagraphElement);
+  private readonly compare = find('compare', HTMLButtonElement);
+  private readonly energies = new EnergyHistograms(find('energies', HTMLDivElement));
+  private readonly loss = new LossCurve(find('loss', HTMLDivElement));
+  /** Pictures of one's own, by what they are for. */
+  private readonly own: { outliers?: ImageSet; inside?: ImageSet } = {};
+  private pair: { before: Gate; after: Gate; names: { before: string; after: string } } | undefined;
+  private run: { steps: number; began: number; first: Probe | undefined; firstLoss: number | undefined } | undefined;
+
+  private readonly session: Session;
+  private readonly client: () => EngineClient | undefined;
+
+  constructor(session: Session, client: () => EngineClient | undefined) {
+    this.session = session;
+    this.client = client;
+    this.form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.tune();
+    });
+    this.form.addEventListener('change', () => this.showChoices());
+    this.stop.addEventListener('click', () => {
+      this.stop.disabled = true;
+      this.phase.textContent = 'Stopping…';
+      void this.client()?.call('stop');
+    });
+    this.compare.addEventListener('click', () => void this.toggle());
+    this.readInto('outlier-files', 'outliers');
+    this.readInto('inside-file', 'inside');
+  }
+
+  /** Once an engine is there, and not while it trains. */
+  enable(enabled: boolean): void {
+    this.start.disabled = !enabled;
+  }
+
+  /** Another gate was opened: what was compared is gone, and its margins are not known. */
+  reset(embedded: boolean): void {
+    this.pair = undefined;
+    find('tuned', HTMLDivElement).hidden = true;
+    this.field('mIn').value = embedded ? String(EMBEDDED_MARGINS.mIn) : '';
+    this.field('mOut').value = embedded ? String(EMBEDDED_MARGINS.mOut) : '';
+  }
+
+  /** On the CPU a step of the usual size takes seconds. */
+  suit(adapter: { software: boolean }): void {
+    if (!adapter.software) return;
+    this.field('batch').value = '8';
+    this.field('outlierBatch').value = '16';
+  }
+
+  receive(event: FineTuneEvent): void {
+    const { run } = this;
+    if (!run) return;
+    if ('phase' in event) {
+      const phases = {
+        drawing: 'Drawing the images…',
+        compiling: 'Compiling the training step…',
+        calibrating: 'Calibrating on images it was not trained on…',
+      };
+      this.phase.textContent = phases[event.phase];
+      if (event.phase !== 'drawing') say(phases[event.phase]);
+    } else if ('margins' in event) {
+      this.energies.setMargins(event.margins);
+    } else if ('probe' in event) {
+      this.energies.show(event.probe);
+      run.first ??= event.probe;
+      tile('accuracy', percent(event.probe.accuracy), `${percent(run.first.accuracy)} before`);
+      tile('refused', percent(event.probe.refused), `${percent(run.first.refused)} before`);
+    } else {
+      this.loss.add(event.logs);
+      const last = event.logs.at(-1);
+      if (!last) return;
+      run.firstLoss ??= event.logs[0]!.loss;
+      if (run.began === 0) run.began = performance.now();
+      tile('loss', number(last.loss), `${number(run.firstLoss)} at first`);
+      this.progress.value = last.step / run.steps;
+      const left = ((performance.now() - run.began) / 1000 / last.step) * (run.steps - last.step);
+      const rest = last.step > 2 && left > 1 ? `, about ${duration(left)} left` : '';
+      if (!this.stop.disabled) this.phase.textContent = `Step ${last.step} of ${run.steps}${rest}`;
+    }
+  }
+
+  private async tune(): Promise<void> {
+    const { session } = this;
+    const client = this.client();
+    const options = this.options();
+    if (!client || !session.gate || !options || this.run) return;
+    const [before, name] = [session.gate, session.name];
+    this.begin(options.steps);
+    try {
+      const { gate, steps } = await client.call('fineTune', before, options);
+      const names = { before: name, after: `${name}, fine-tuned` };
+      this.pair = { before, after: gate, names };
+      await session.use(gate, names.after);
+      const n = gate.calibration.scores.length;
+      this.phase.textContent = `Done after ${plural(steps, 'step')}.`;
+      find('tuned-text', HTMLParagraphElement).textContent =
+        `The fine-tuned gate is in use: its τ was calibrated anew on ${plural(n, 'image')} that it was not trained on.`;
+      find('tuned', HTMLDivElement).hidden = false;
+      this.showCompared('after');
+      say(`Fine-tuning is done after ${plural(steps, 'step')}. The fine-tuned gate is in use.`);
+    } catch (error) {
+      this.phase.textContent = 'It ended early; the gate is as it was.';
+      notify('training', { title: 'Fine-tuning failed', text: (error as Error).message });
+    } finally {
+      this.end();
+    }
+  }
+
+  private begin(steps: number): void {
+    this.run = { steps, began: 0, first: undefined, firstLoss: undefined };
+    find('run', HTMLDivElement).hidden = false;
+    find('tuned', HTMLDivElement).hidden = true;
+    this.start.hidden = true;
+    this.stop.hidden = false;
+    this.stop.disabled = false;
+    this.stop.focus();
+    this.progress.value = 0;
+    this.energies.begin();
+    this.loss.begin(steps);
+    for (const name of ['accuracy', 'refused', 'loss']) tile(name, '–', '');
+    this.phase.textContent = 'Preparing…';
+  }
+
+  private end(): void {
+    this.run = undefined;
+    const focused = document.activeElement === this.stop || document.activeElement === document.body;
+    this.start.hidden = false;
+    this.start.textContent = 'Fine-tune again';
+    this.stop.hidden = true;
+    this.progress.value = 1;
+    if (focused) this.start.focus({ preventScroll: true });
+  }
+
+  /** Between the gates before and after, with all pictures decided again. */
+  private async toggle(): Promise<void> {
+    if (!this.pair) return;
+    const { before, after, names } = this.pair;
+    const next = this.session.gate === after ? 'before' : 'after';
+    this.showCompared(next);
+    const rate = this.session.accept;
+    const used = this.session.use(next === 'after' ? after : before, names[next]);
+    this.session.setAccept(rate);
+    await used;
+  }
+
+  private showCompared(shown: 'before' | 'after'): void {
+    this.compare.ariaPressed = String(shown === 'before');
+    this.compare.textContent = shown === 'before' ? 'Show the fine-tuned gate' : 'Show the gate before';
+  }
+
+  private options(): FineTuneOptions | undefined {
+    const number = (name: string) => Number(this.field(name).value);
+    const [mIn, mOut] = [this.field('mIn').value, this.field('mOut').value];
+    const chosen = new FormData(this.form);
+    const wantsOwn = (name: string) => chosen.get(name) === 'own';
+    const problem =
+      wantsOwn('outliers') && !this.own.outliers
+        ? 'Choose pictures to take as outliers, or take the embedded ones.'
+        : wantsOwn('inside') && !this.own.inside
+          ? 'Choose an .npz file of labelled images, or take the embedded ones.'
+          : (mIn === '') !== (mOut === '')
+            ? 'Give both margins, or leave both empty to have them measured.'
+            : mIn !== '' && Number(mIn) >= Number(mOut)
+              ? 'm_in must be below m_out: energies are to be low in-distribution and high outside.'
+              : undefined;
+    if (problem) {
+      notify('training', { title: 'Not yet', text: problem });
+      return undefined;
+    }
+    return {
+      steps: number('steps'),
+      batch: number('batch'),
+      outlierBatch: number('outlierBatch'),
+      learningRate: number('learningRate'),
+      margins: mIn === '' ? undefined : { mIn: Number(mIn), mOut: Number(mOut) },
+      outliers: wantsOwn('outliers') ? this.own.outliers : undefined,
+      inDistribution: wantsOwn('inside') ? this.own.inside : undefined,
+      accept: this.session.accept,
+    };
+  }
+
+  private showChoices(): void {
+    const chosen = new FormData(this.form);
+    find('outliers-own', HTMLDivElement).hidden = chosen.get('outliers') !== 'own';
+    find('inside-own', HTMLDivElement).hidden = chosen.get('inside') !== 'own';
+  }
+
+  private readInto(id: string, key: 'outliers' | 'inside'): void {
+    const input = find(id, HTMLInputElement);
+    input.addEventListener('change', async () => {
+      const client = this.client();
+      const files = [...(input.files ?? [])];
+      if (!client || files.length === 0) return;
+      try {
+        this.own[key] = await readImages(client, files);
+        find(`${key}-count`, HTMLSpanElement).textContent = `(${plural(this.own[key].count, 'image')})`;
+      } catch (error) {
+        notify('training', { title: 'These cannot be read', text: (error as Error).message });
+      }
+      input.value = '';
+    });
+  }
+
+  private field(name: string): HTMLInputElement {
+    return this.form.elements.namedItem(name) as HTMLInputElement;
+  }
+}
+
+function tile(name: string, value: string, before: string): void {
+  document.getElementById(`tile-${name}`)!.textContent = value;
+  document.getElementById(`tile-${name}-before`)!.textContent = before;
+}

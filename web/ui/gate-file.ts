@@ -1,0 +1,74 @@
+import { CLASS_NAMES, decodeGate, encodeGate, type Gate } from '../../src/index.js';
+import type { Session } from '../session.js';
+import { download, find } from './dom.js';
+import { count, number, percent } from './format.js';
+
+export const GATE_ENDING = /\.(energate|safetensors)$/i;
+
+/** The gate as a file: what it is, to save, to open. */
+export class GateFile {
+  private readonly facts = find('facts', HTMLDListElement);
+  private readonly buttons = document.querySelectorAll<HTMLButtonElement>('[data-download]');
+
+  private readonly session: Session;
+
+  constructor(session: Session, open: (file: File) => void) {
+    this.session = session;
+    for (const button of this.buttons) button.addEventListener('click', () => void this.save());
+    const input = find('gate-file', HTMLInputElement);
+    input.addEventListener('change', () => {
+      const [file] = input.files ?? [];
+      if (file) open(file);
+      input.value = '';
+    });
+  }
+
+  show({ gate, name, accept, calibrators }: Session): void {
+    if (!gate) return;
+    const { config, classNames } = gate.network;
+    const thresholds = calibrators.map(({ threshold }) => number(threshold));
+    const rows: [string, string][] = [
+      ['Name', name],
+      ['Network', `WRN-${config.depth}-${config.width}, ${config.classes} classes`],
+      ['Classes', classNames?.join(', ') ?? 'without names'],
+      ['Score', gate.score === 'energy' ? 'energy' : gate.score],
+      ['Accepts', `${percent(accept)} of in-distribution images`],
+      [thresholds.length === 1 ? 'Score at τ' : 'Scores at τ', thresholds.join(', ')],
+      ['Calibrated on', `${count(gate.calibration.scores.length)} images`],
+      ['Weights', gate.precision],
+    ];
+    this.facts.replaceChildren(
+      ...rows.map(([term, text]) => {
+        const row = document.createElement('div');
+        const [dt, dd] = [document.createElement('dt'), document.createElement('dd')];
+        dt.textContent = term;
+        dd.textContent = text;
+        row.append(dt, dd);
+        return row;
+      }),
+    );
+    for (const button of this.buttons) button.disabled = false;
+  }
+
+  /** At the rate that the slider shows. */
+  private async save(): Promise<void> {
+    const { gate, name, accept } = this.session;
+    if (gate) download(await encodeGate({ ...gate, accept }), `${fileName(name)}.energate`);
+  }
+}
+
+const fileName = (name: string) =>
+  name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-+|-+$/g, '') || 'gate';
+
+/** @throws DataError where it is no gate, of another version, or damaged */
+export async function openGate(file: File): Promise<{ gate: Gate; name: string }> {
+  const gate = await decodeGate(new Uint8Array(await file.arrayBuffer()), file.name);
+  return { gate, name: file.name.replace(GATE_ENDING, '') };
+}
+
+/** Whether the embedded images are of this gate's classes. */
+export const isEmbedded = ({ network }: Gate): boolean =>
+  network.classNames?.length === CLASS_NAMES.length && network.classNames.every((name, i) => name === CLASS_NAMES[i]);
