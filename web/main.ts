@@ -51,30 +51,47 @@ session.onChange = () => {
 async function startEngine(): Promise<void> {
   const status = find('adapter', HTMLParagraphElement);
   status.textContent = 'Starting the GPU…';
-  const next = new EngineClient();
-  client = next;
-  next.onTraining = (event) => tuning.receive(event);
-  next.onLost = (reason) => lost(next, reason);
+  setUsable(true);
+  let next: EngineClient | undefined;
   try {
+    if (!('gpu' in navigator)) throw new Error('no WebGPU');
+    next = openClient();
     const adapter = await next.call('open');
     status.textContent = 'Compiling the network…';
     await session.connect(next);
-    status.textContent = adapter.software ? 'Computing on the CPU: slow' : `Computing on the GPU${nameOf(adapter)}`;
+    status.textContent = adapter.software
+      ? 'No GPU: computing on the CPU, slowly'
+      : `Computing on the GPU${nameOf(adapter)}`;
     document.body.dataset.engine = 'ready';
     tuning.suit(adapter);
     tuning.enable(true);
   } catch (error) {
     if (client !== next) return;
     client = undefined;
+    setUsable(false);
     status.textContent = 'No GPU';
     notify('engine', noWebGPU(error as Error));
   }
+}
+
+function openClient(): EngineClient {
+  const opened = new EngineClient();
+  opened.onTraining = (event) => tuning.receive(event);
+  opened.onLost = (reason) => lost(opened, reason);
+  client = opened;
+  return opened;
+}
+
+/** Without an engine pictures cannot be checked, though the calibration shows and τ moves. */
+function setUsable(usable: boolean): void {
+  for (const id of ['inputs', 'tune-body']) find(id, HTMLDivElement).inert = !usable;
 }
 
 function lost(engine: EngineClient, reason: string): void {
   if (client !== engine) return;
   client = undefined;
   void session.connect(undefined);
+  setUsable(false);
   tuning.enable(false);
   delete document.body.dataset.engine;
   find('adapter', HTMLParagraphElement).textContent = 'The GPU is gone';

@@ -14,10 +14,11 @@ export interface Mark {
 
 const HEIGHT = 300;
 const BINS = 60;
-/** The side of a picture on the axis and what it takes with its frame, in pixels. */
-const SIDE = 26;
-const PITCH = 32;
-const LANES = 4;
+/** Pictures lie above the histogram, in lanes. */
+const LANES_HEIGHT = 128;
+/** The side of a picture's frame, in pixels, by the width of the axis. */
+const sideOf = (width: number) => (width < 500 ? 18 : 28);
+const GAP = 3;
 
 const x = (field: string) => ({
   field,
@@ -29,7 +30,7 @@ const x = (field: string) => ({
     nice: false,
     zero: false,
   },
-  axis: { tickCount: 7, format: '~g' },
+  axis: { tickCount: 7, format: '~g', grid: false },
 });
 const verdict = { condition: { test: 'datum.accepted', value: 'var(--accepted)' }, value: 'var(--refused)' };
 
@@ -41,6 +42,7 @@ const SPEC = {
     { name: 'high', value: 1 },
     { name: 'reversed', value: 0 },
     { name: 'most', value: 1 },
+    { name: 'side', value: 28 },
   ],
   layer: [
     {
@@ -82,11 +84,11 @@ const SPEC = {
           },
         },
         {
-          mark: { type: 'square', size: (SIDE + 4) ** 2, opacity: 1 },
+          mark: { type: 'square', size: { expr: 'side * side' }, opacity: 1 },
           encoding: { x: x('x'), y: { field: 'y', type: 'quantitative', scale: null, axis: null }, color: verdict },
         },
         {
-          mark: { type: 'image', width: SIDE, height: SIDE, smooth: false },
+          mark: { type: 'image', width: { expr: 'side - 4' }, height: { expr: 'side - 4' }, smooth: false },
           encoding: {
             x: x('x'),
             y: { field: 'y', type: 'quantitative', scale: null, axis: null },
@@ -134,13 +136,14 @@ export class GateAxis {
         low,
         high,
         reversed: sign > 0 ? 1 : 0,
+        side: sideOf(this.element.clientWidth),
         most: Math.max(1, ...bins.map(({ count }) => count)) * (placed.length > 0 ? 1.9 : 1.12),
       },
       data: {
         zone: taus.length === 1 ? [{ from: first, to: refusedEnd }] : [],
         bins: bins.map((bin) => ({ ...bin, accepted: accepted((bin.x0 + bin.x1) / 2) })),
         taus: taus.map((tau) => ({ tau, width: taus.length === 1 ? 2 : 1 })),
-        marks: this.inLanes(placed, low, high, sign),
+        marks: this.inLanes(placed, low, high),
       },
     });
     this.label.textContent = taus.length === 1 ? `τ = ${number(first!)}` : `${taus.length} thresholds, one a class`;
@@ -148,25 +151,22 @@ export class GateAxis {
   }
 
   /** Side by side where they would cover each other: each in the lowest lane that is free there. */
-  private inLanes<T extends { x: number }>(
-    marks: readonly T[],
-    low: number,
-    high: number,
-    sign: number,
-  ): (T & { y: number; bottom: number })[] {
-    const pixels = this.element.clientWidth / (high - low);
-    const ends = new Array<number>(LANES).fill(-Infinity);
+  private inLanes<T extends { x: number }>(marks: readonly T[], low: number, high: number) {
+    const width = this.element.clientWidth;
+    const side = sideOf(width);
+    const pitch = side + GAP;
+    const lanes = Math.floor(LANES_HEIGHT / pitch);
+    const ends = new Array<number>(lanes).fill(-Infinity);
     return marks
       .toSorted((a, b) => a.x - b.x)
       .map((mark) => {
-        const at = mark.x * pixels;
+        const at = (mark.x * width) / (high - low);
         const free = ends.findIndex((end) => end <= at);
         const lane = free >= 0 ? free : ends.indexOf(Math.min(...ends));
-        ends[lane] = at + PITCH;
-        const y = PITCH / 2 + (LANES - 1 - lane) * PITCH;
-        return { ...mark, y, bottom: y + SIDE / 2 };
-      })
-      .map((mark) => ({ ...mark, sign }));
+        ends[lane] = at + pitch;
+        const y = pitch / 2 + (lanes - 1 - lane) * pitch;
+        return { ...mark, y, bottom: y + side / 2 };
+      });
   }
 
   private place(view: View): void {

@@ -65,7 +65,10 @@ export class Plot {
     // Without the interpreter Vega makes functions of strings, which the page's content security policy forbids.
     const runtime = parse(compiled.spec, undefined, { ast: true });
     this.view = new View(runtime, { renderer: 'svg', expr: expressionInterpreter, hover: false } as never);
-    this.view.initialize(this.element);
+    const drawing = document.createElement('div');
+    drawing.ariaHidden = 'true';
+    this.element.prepend(drawing);
+    this.view.initialize(drawing);
     this.schedule();
   }
 
@@ -89,7 +92,6 @@ export class Plot {
     this.data = {};
     this.parameters = {};
     await view.runAsync();
-    this.element.querySelector('svg')?.setAttribute('aria-hidden', 'true');
     this.onDrawn(view);
   }
 }

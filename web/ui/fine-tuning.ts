@@ -165,7 +165,6 @@ export class FineTuning {
   }
 
   private showCompared(shown: 'before' | 'after'): void {
-    this.compare.ariaPressed = String(shown === 'before');
     this.compare.textContent = shown === 'before' ? 'Show the fine-tuned gate' : 'Show the gate before';
   }
 

@@ -26,14 +26,15 @@ export class GateFile {
   show({ gate, name, accept, calibrators }: Session): void {
     if (!gate) return;
     const { config, classNames } = gate.network;
-    const thresholds = calibrators.map(({ threshold }) => number(threshold));
+    const sign = gate.score === 'energy' ? -1 : 1;
+    const thresholds = calibrators.map(({ threshold }) => number(sign * threshold));
     const rows: [string, string][] = [
       ['Name', name],
       ['Network', `WRN-${config.depth}-${config.width}, ${config.classes} classes`],
       ['Classes', classNames?.join(', ') ?? 'without names'],
-      ['Score', gate.score === 'energy' ? 'energy' : gate.score],
+      ['Score', gate.score],
       ['Accepts', `${percent(accept)} of in-distribution images`],
-      [thresholds.length === 1 ? 'Score at τ' : 'Scores at τ', thresholds.join(', ')],
+      ['τ', thresholds.join(', ')],
       ['Calibrated on', `${count(gate.calibration.scores.length)} images`],
       ['Weights', gate.precision],
     ];

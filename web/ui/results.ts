@@ -51,6 +51,15 @@ function describe(card: HTMLElement, picture: Shown, session: Session): void {
   part(card, 'verdict').textContent = verdict ? (verdict.accepted ? 'Accepted' : 'Refused') : 'Checking…';
   const { scored } = picture;
   part(card, 'label').textContent = scored ? (scored.className ?? `class ${scored.label}`) : ' ';
-  part(card, 'figures').textContent =
-    scored && verdict ? `E ${number(scored.energy)}   p ${probability(verdict.pValue)}` : ' ';
+  if (scored && verdict) {
+    show(card, 'energy', scored.energy, number(scored.energy));
+    show(card, 'p-value', verdict.pValue, probability(verdict.pValue));
+  }
+}
+
+/** Rounded for people, exact for programs. */
+function show(card: HTMLElement, name: string, value: number, text: string): void {
+  const element = part(card, name) as HTMLDataElement;
+  element.value = String(value);
+  element.textContent = text;
 }

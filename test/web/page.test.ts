@@ -1,0 +1,252 @@
+import { readFileSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  Detector,
+  decodeGate,
+  type Engine,
+  fitPicture,
+  type Gate,
+  openEngine,
+  syntheticImages,
+  syntheticOod,
+} from '../../src/node.js';
+import { CHROMIUM, CHROMIUM_FLAGS, launchChromium } from '../support/chromium.js';
+import type { Site } from '../support/site.js';
+import { decided, decisions, drop, makeGate, openPage, ready, servePage } from './support.js';
+
+/** A picture with some of everything, of another size than the network's. */
+async function picture(width: number, height: number) {
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0; i < data.length; i++) data[i] = (i * i * 7 + (i % 3) * 80 + Math.floor(i / width)) % 256;
+  const png = await sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+  return { data, width, height, png: new Uint8Array(png) };
+}
+
+/** One story, told in order: each test goes on from where the one before left the page. */
+describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where there is no chromium)', () => {
+  let engine: Engine;
+  let gate: Gate;
+  let site: Site;
+  let browser: Browser;
+  let page: Page;
+  let faults: string[];
+  let fineTuned: Uint8Array;
+
+  beforeAll(async () => {
+    engine = await openEngine();
+    gate = await makeGate(engine);
+    site = await servePage(gate);
+    browser = await launchChromium([
+      ...CHROMIUM_FLAGS,
+      '--use-fake-device-for-media-stream',
+      '--use-fake-ui-for-media-stream',
+    ]);
+    ({ page, faults } = await openPage(browser, site, { viewport: { width: 1280, height: 900 } }));
+    await ready(page);
+  }, 170_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    await site?.close();
+    engine?.destroy();
+  });
+
+  /** What the gate says in Node, on another driver. @param from the first of the eight embedded images of each set */
+  async function inNode(gate: Gate, accept: number, from: number) {
+    const detector = await Detector.of(engine, gate);
+    detector.accept(accept);
+    const count = from + 8;
+    const { images: noise } = syntheticOod('noise', { seed: 1, count });
+    const { images: shapes } = syntheticImages({ seed: 1, count, split: 'test' });
+    const mixed = fitPicture(await picture(90, 61), 32);
+    const results = await detector.check(
+      Buffer.concat([noise.subarray(3072 * from), shapes.subarray(3072 * from), mixed]),
+    );
+    const [threshold] = detector.thresholds;
+    detector.destroy();
+    return { results, threshold: threshold! };
+  }
+
+  /** The page shows noise, shapes and the mixed picture, and says of them what Node says. */
+  async function expectAsInNode(gate: Gate, accept: number, from = 0) {
+    const shown = await decisions(page);
+    const { results, threshold } = await inNode(gate, accept, from);
+    expect(shown.map(({ name }) => name.split(':')[0])).toEqual([
+      ...Array(8).fill('noise'),
+      ...Array(8).fill('shapes'),
+      'mixed.png',
+    ]);
+    expect(-Number(tauOf(await page.textContent('.tau-label')))).toBeCloseTo(threshold, 2);
+    shown.forEach((actual, i) => {
+      const expected = results[i]!;
+      expect(Math.abs(actual.energy - expected.energy)).toBeLessThan(1e-4);
+      expect(actual.label).toBe(expected.className);
+      // An energy within the tolerance of a calibration energy may count on either side of it.
+      expect(Math.abs(actual.pValue - expected.pValue)).toBeLessThan(1.5 / (gate.calibration.scores.length + 1));
+      if (Math.abs(expected.score - threshold) > 1e-4)
+        expect(actual.verdict).toBe(expected.accepted ? 'Accepted' : 'Refused');
+    });
+  }
+
+  it('says what it does with pictures, and shows the calibration', async () => {
+    expect(await page.textContent('.privacy')).toMatch(/never leave this machine/);
+    expect(await page.getAttribute('#axis', 'aria-label')).toMatch(
+      /^Histogram of 200 calibration energies; the threshold is −/,
+    );
+    expect(await page.textContent('.tau-label')).toMatch(/^τ = −\d+\.\d\d$/);
+    expect(await page.textContent('#bounds')).toMatch(/Calibrated on 200/);
+  });
+
+  it('decides about a dropped picture and the embedded sets as Node does, to 1e-4 in energy', async () => {
+    const { png } = await picture(90, 61);
+    await drop(page, [{ name: 'mixed.png', type: 'image/png', bytes: png }]);
+    await decided(page, 1);
+    await page.getByRole('button', { name: 'shapes (in-distribution)' }).click();
+    await decided(page, 9);
+    await page.getByRole('button', { name: 'noise' }).click();
+    await decided(page, 17);
+    await expectAsInNode(gate, 0.95);
+    expect(await page.textContent('#tally')).toMatch(/^\d+ of 17 pictures accepted$/);
+  });
+
+  it('moves τ with the slider, by keyboard, and decides again at once', async () => {
+    await page.focus('#accept');
+    await page.keyboard.press('Home');
+    expect(await page.textContent('#accept-value')).toBe('50.0 %');
+    await expectAsInNode(gate, 0.5);
+    await page.keyboard.press('End');
+    // 200 calibration images allow 200/201 at most.
+    expect(await page.textContent('#accept-value')).toBe('99.5 %');
+    await expectAsInNode(gate, 0.995);
+  });
+
+  it('takes a pasted picture, and removes all', async () => {
+    await page.evaluate(async () => {
+      const canvas = new OffscreenCanvas(40, 40);
+      canvas.getContext('2d')!.fillRect(5, 5, 20, 20);
+      const clipboardData = new DataTransfer();
+      clipboardData.items.add(new File([await canvas.convertToBlob()], '', { type: 'image/png' }));
+      document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+    });
+    await decided(page, 18);
+    expect((await decisions(page))[0]!.name).toBe('pasted picture');
+    await page.click('#clear');
+    expect(await page.locator('.picture').count()).toBe(0);
+  });
+
+  it('says in one line which file is no picture, or no gate', async () => {
+    const text = new TextEncoder().encode('not a picture');
+    await drop(page, [{ name: 'notes.txt', type: 'text/plain', bytes: text }]);
+    await page.waitForSelector('[role=alert]');
+    expect(await page.textContent('[role=alert]')).toMatch(/notes\.txt: this browser cannot read it/);
+    await drop(page, [{ name: 'broken.energate', type: '', bytes: text }]);
+    await page.waitForFunction(() => document.querySelector('[role=alert]')?.textContent?.includes('broken.energate'));
+    await page.getByRole('button', { name: 'Close' }).click();
+    expect(await page.locator('[role=alert]').count()).toBe(0);
+  });
+
+  it('uses the camera while it is on', async () => {
+    await page.click('#camera-start');
+    await page.waitForFunction(() =>
+      /^(Accepted|Refused): \w+, E −?\d/.test(document.getElementById('camera-decision')!.textContent!),
+    );
+    await page.click('#camera-take');
+    await decided(page, 1);
+    expect((await decisions(page))[0]!.name).toBe('camera 1');
+    await page.click('#camera-stop');
+    expect(await page.isVisible('#camera')).toBe(false);
+    await page.click('#clear');
+  });
+
+  it('fine-tunes for a few steps, without freezing, and gives a gate that Node reads', async () => {
+    await page.getByText('Settings').click();
+    await page.fill('[name=steps]', '3');
+    await page.fill('[name=batch]', '4');
+    await page.fill('[name=outlierBatch]', '4');
+    // What a frozen page would not do: a timer's longest delay while it trains.
+    await page.evaluate(() => {
+      const watch = window as unknown as { longest: number };
+      watch.longest = 0;
+      let last = performance.now();
+      setInterval(() => {
+        watch.longest = Math.max(watch.longest, performance.now() - last);
+        last = performance.now();
+      }, 50);
+    });
+    await page.click('#tune-start');
+    await page.waitForFunction(() => document.getElementById('tuned')!.hidden === false, undefined, {
+      timeout: 150_000,
+    });
+    expect(await page.evaluate(() => (window as unknown as { longest: number }).longest)).toBeLessThan(2000);
+    expect(await page.textContent('#tune-phase')).toBe('Done after 3 steps.');
+    expect(await page.textContent('#tile-accuracy')).toMatch(/^\d+\.\d %$/);
+    expect(await page.textContent('#tile-refused-before')).toMatch(/^\d+\.\d % before$/);
+    expect(Number(await page.textContent('#tile-loss'))).toBeGreaterThan(0);
+    expect(await page.getAttribute('#energies', 'aria-label')).toMatch(/mean −\d+\.\d\d in-distribution/);
+    expect(await page.getAttribute('#loss', 'aria-label')).toMatch(/at step 3$/);
+
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.locator('#tuned [data-download]').click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('shapes-fine-tuned.energate');
+    fineTuned = new Uint8Array(readFileSync(await download.path()));
+    const read = await decodeGate(fineTuned, 'download');
+    expect(read.network.state.get('fc.weight')!.data).not.toEqual(gate.network.state.get('fc.weight')!.data);
+    expect(read.network.classNames).toEqual(gate.network.classNames);
+    expect(read.accept).toBe(0.995);
+  }, 170_000);
+
+  it('switches between the gates before and after', async () => {
+    await page.click('#compare');
+    expect(await page.textContent('#gate-name')).toBe('Shapes');
+    await page.click('#compare');
+    expect(await page.textContent('#gate-name')).toBe('Shapes, fine-tuned');
+  });
+
+  it('stops on request, with what was trained so far', async () => {
+    await page.fill('[name=steps]', '500');
+    await page.click('#tune-start');
+    await page.waitForFunction(
+      () => /^Step [1-9]/.test(document.getElementById('tune-phase')!.textContent!),
+      undefined,
+      {
+        timeout: 60_000,
+      },
+    );
+    await page.click('#tune-stop');
+    await page.waitForFunction(() => document.getElementById('tuned')!.hidden === false, undefined, {
+      timeout: 60_000,
+    });
+    const steps = Number(/after (\d+) step/.exec((await page.textContent('#tune-phase'))!)![1]);
+    expect(steps).toBeGreaterThan(0);
+    expect(steps).toBeLessThan(500);
+  }, 120_000);
+
+  it('opens the gate that it saved, which decides as it does in Node', async () => {
+    await page.setInputFiles('#gate-file', {
+      name: 'mine.energate',
+      mimeType: '',
+      buffer: Buffer.from(fineTuned),
+    });
+    await page.waitForFunction(() => document.getElementById('gate-name')!.textContent === 'mine');
+    const { png } = await picture(90, 61);
+    await page.setInputFiles('#files', { name: 'mixed.png', mimeType: 'image/png', buffer: Buffer.from(png) });
+    await decided(page, 1);
+    for (const [i, name] of ['shapes (in-distribution)', 'noise'].entries()) {
+      await page.getByRole('button', { name }).click();
+      await decided(page, 9 + 8 * i);
+    }
+    await expectAsInNode(await decodeGate(fineTuned, 'download'), 0.995, 8);
+  });
+
+  it('did nothing that it should not: no error, no request to another origin', () => {
+    expect(faults).toEqual([]);
+  });
+});
+
+const tauOf = (text: string | null) => text!.replace('τ = ', '').replace('−', '-');
