@@ -2,7 +2,13 @@ import * as vega from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { isTime, type Results, type TimeRow } from './results.js';
 
-const COLOURS = { energate: '#0b6e4f', tfjs: '#d95f02', jax: '#7570b3', 'tfjs-wasm': '#999999' };
+const COLOURS = {
+  energate: '#0b6e4f',
+  'energate-unfolded': '#66c2a5',
+  tfjs: '#d95f02',
+  jax: '#7570b3',
+  'tfjs-wasm': '#999999',
+};
 
 /** The results as an SVG: each engine's time against energate's, and its share of the ceiling, case by case. */
 export async function draw(results: Results): Promise<string> {

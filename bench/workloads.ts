@@ -17,6 +17,8 @@ export interface Mixed {
 export interface Workloads {
   /** One buffer into another. */
   copy: { readonly bytes: number };
+  /** ReLU of `size` numbers: all that an elementwise kernel can do about memory. */
+  relu: { readonly size: number };
   /** [m, k] times [k, n]. */
   matmul: { readonly m: number; readonly n: number; readonly k: number };
   conv2d: Conv2dShape & { readonly direction: 'forward' | 'backward-data' | 'backward-weights' };

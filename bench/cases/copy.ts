@@ -13,3 +13,13 @@ export function copies({ quick }: Scale): CaseOf<'copy'>[] {
     tolerance: 0,
   }));
 }
+
+/** Of the same sizes, read and written by a kernel: what a kernel can reach of the ceiling at all. */
+export function relus(scale: Scale): CaseOf<'relu'>[] {
+  return copies(scale).map(({ parameters: { bytes }, ...work }) => ({
+    ...work,
+    name: `relu ${bytes / MIB} MiB`,
+    kind: 'relu',
+    parameters: { size: bytes / 4 },
+  }));
+}

@@ -1,7 +1,7 @@
 import type { Case } from '../workloads.js';
 import { batchNorms } from './batch-norm.js';
 import { convolutions } from './convolution.js';
-import { copies } from './copy.js';
+import { copies, relus } from './copy.js';
 import { energyLosses } from './energy-loss.js';
 import { matmuls } from './matmul.js';
 import { networks } from './network.js';
@@ -19,6 +19,7 @@ export interface Scale {
 export function allCases(scale: Scale): Case[] {
   return [
     ...copies(scale),
+    ...relus(scale),
     ...matmuls(scale),
     ...convolutions(scale),
     ...batchNorms(scale),

@@ -12,6 +12,7 @@ import {
   type ImageSet,
   matmul,
   Program,
+  relu,
   sgd,
   type Tensor,
   Trainer,
@@ -23,15 +24,17 @@ import { concatenate, IN_SEED, network, OUT_SEED } from './weights.js';
 
 const REGULARISER = { kind: 'energy', ...LOSS } as const;
 
+export const version: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+
 /** This project, through its graph: what is timed is what a training step runs. */
 export async function open(): Promise<Peer> {
   const engine = await Engine.open(navigator.gpu);
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   return {
     version,
     settings: () => [''],
     tasks: {
       copy: (parameters) => copy(engine, parameters),
+      relu: (parameters) => reluTask(engine, parameters),
       matmul: (parameters) => matmulTask(engine, parameters),
       conv2d: (parameters) => convolution(engine, parameters),
       batchNorm: (parameters) => batchNormTask(engine, parameters),
@@ -93,6 +96,12 @@ function copy(engine: Engine, { bytes }: Workloads['copy']): Task {
       engine.destroyBuffer(to);
     },
   };
+}
+
+function reluTask(engine: Engine, { size }: Workloads['relu']): Promise<Task> {
+  const graph = new Graph();
+  const x = graph.input('x', [size]);
+  return graphTask(engine, graph, [[x, uniform(size, 1)]], [relu(x)]);
 }
 
 function matmulTask(engine: Engine, { m, n, k }: Workloads['matmul']): Promise<Task> {

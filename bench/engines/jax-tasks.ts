@@ -45,6 +45,7 @@ function task(
 /** All tasks. */
 export function jaxTasks(finish: Finish): Tasks {
   return {
+    relu: ({ size }) => task(finish, [array(uniform(size, 1), [size])], (x) => [nn.relu(x)]),
     matmul: ({ m, n, k }) =>
       task(finish, [array(uniform(m * k, 1), [m, k]), array(uniform(k * n, 2), [k, n])], (a, b) => [np.matmul(a, b)]),
     conv2d: (parameters) => convolution(finish, parameters),

@@ -36,6 +36,11 @@ const input = (shape: number[], seed: number): tf.Tensor =>
 /** All tasks, for any backend: the same calls a user would write. */
 export function tfjsTasks(runtime: Runtime): Tasks {
   return {
+    relu({ size }, setting) {
+      runtime.apply(setting);
+      const x = input([size], 1);
+      return task(runtime, [x], () => [tf.relu(x)]);
+    },
     matmul({ m, n, k }, setting) {
       runtime.apply(setting);
       const a = input([m, k], 1);

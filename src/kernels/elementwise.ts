@@ -1,23 +1,24 @@
-import { type Dispatch, grid, WORKGROUP } from './dispatch.js';
+import { type Constant, type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
+
+/** Constants and workgroups of a kernel that has one vector of `size` elements an invocation. */
+function vectors(size: number): { constants: Record<string, Constant>; workgroups: [number, number, number] } {
+  const width = vectorWidth(size);
+  return { constants: { WIDTH: width, SIZE: size, WORKGROUP }, workgroups: grid(size / width) };
+}
 
 /** y = a + b, `size` elements each. */
 export function add<B>(size: number, { a, b, y }: { a: B; b: B; y: B }): Dispatch<B> {
-  return { shader: 'add', constants: { SIZE: size, WORKGROUP }, bindings: [a, b, y], workgroups: grid(size) };
+  return { shader: 'add', bindings: [a, b, y], ...vectors(size) };
 }
 
 /** y = max(x, 0), `size` elements. */
 export function relu<B>(size: number, { x, y }: { x: B; y: B }): Dispatch<B> {
-  return { shader: 'relu', constants: { SIZE: size, WORKGROUP }, bindings: [x, y], workgroups: grid(size) };
+  return { shader: 'relu', bindings: [x, y], ...vectors(size) };
 }
 
 /** y = gradient where x > 0, else 0; x is ReLU's input. */
 export function reluBackward<B>(size: number, { x, gradient, y }: { x: B; gradient: B; y: B }): Dispatch<B> {
-  return {
-    shader: 'relu_backward',
-    constants: { SIZE: size, WORKGROUP },
-    bindings: [x, gradient, y],
-    workgroups: grid(size),
-  };
+  return { shader: 'relu_backward', bindings: [x, gradient, y], ...vectors(size) };
 }
 
 /**
