@@ -1,4 +1,4 @@
-import { calibratorsOf } from '../src/gate/gate-file.js';
+import { calibratorsOf } from '../src/gate/gate.js';
 import type { Calibrator, Decision, Gate, ImageSet } from '../src/index.js';
 import type { EngineClient } from './engine/client.js';
 

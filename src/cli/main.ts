@@ -22,6 +22,14 @@ const COMMANDS: Readonly<Record<string, { summary: string; load(): Promise<(comm
     summary: 'accuracy, FPR95, AUROC and AUPR against out-of-distribution sets',
     load: async () => (await import('./evaluate.js')).defineEvaluate,
   },
+  calibrate: {
+    summary: 'choose a threshold on in-distribution images, and write network and threshold as one gate file',
+    load: async () => (await import('./calibrate.js')).defineCalibrate,
+  },
+  check: {
+    summary: 'ask a gate about pictures: accepted or refused, class, energy, p-value',
+    load: async () => (await import('./check.js')).defineCheck,
+  },
   metrics: {
     summary: 'AUROC, AUPR and FPR95 of scores from anywhere',
     load: async () => (await import('./metrics.js')).defineMetrics,

@@ -25,6 +25,11 @@ export function probability(text: string): number {
   return require(number(text), (value) => value >= 0 && value < 1, 'give a number of 0 or more and below 1');
 }
 
+/** A part of a whole: above 0 and below 1. */
+export function fraction(text: string): number {
+  return require(number(text), (value) => value > 0 && value < 1, 'give a number between 0 and 1, as 0.95');
+}
+
 export function positiveInteger(text: string): number {
   return require(number(text), (value) => Number.isSafeInteger(value) && value > 0, 'give a whole number of 1 or more');
 }
@@ -67,23 +72,31 @@ export function listOf<T extends string>(allowed: readonly T[]): (text: string) 
   };
 }
 
-/** The options of {@link addScoring}. */
-export interface Scoring {
-  readonly scores: readonly string[];
+/** The options of {@link addScoreOptions}. */
+export interface ScoreArguments {
   readonly temperature?: number;
   readonly epsilon?: number;
   readonly fit?: string;
   readonly saveFit?: string;
 }
 
+/** The options of {@link addScoring}. */
+export interface Scoring extends ScoreArguments {
+  readonly scores: readonly string[];
+}
+
 /** What commands that score images take. */
 export function addScoring(command: Command, defaults: readonly string[]): Command {
   const names = Object.keys(SCORES);
+  return addScoreOptions(command.option('--scores <list>', `of ${names.join(', ')}`, listOf(names), defaults));
+}
+
+/** How scores are computed, and a list of them at the end of `--help`. */
+export function addScoreOptions(command: Command): Command {
   const lines = Object.entries(SCORES).map(([name, { description, fit }]) => {
     return `  ${name.padEnd(12)} ${description}${fit ? '; needs --fit' : ''}`;
   });
   return command
-    .option('--scores <list>', `of ${names.join(', ')}`, listOf(names), defaults)
     .option('--temperature <T>', 'of energy (default: 1) and odin (default: 1000)', positiveNumber)
     .option('--epsilon <e>', 'the input step of odin and mahalanobis (default: 0.0014)', nonNegativeNumber)
     .option(

@@ -5,7 +5,7 @@ import { labelsOf } from '../nn/classifier.js';
 import type { Network } from '../nn/network.js';
 import { type Fits, scoreSets } from '../nn/scorer.js';
 import type { ScoreOptions } from '../ood/scores.js';
-import { atPrecision, calibratorsOf, type Gate, type Precision } from './gate-file.js';
+import { atPrecision, calibratorsOf, type Gate, type Precision } from './gate.js';
 
 /** How {@link calibrateGate} makes a gate. */
 export interface GateOptions extends ScoreOptions {

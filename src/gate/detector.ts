@@ -4,7 +4,8 @@ import type { Engine } from '../gpu/engine.js';
 import { Classifier, labelsOf, type Outputs } from '../nn/classifier.js';
 import type { Calibrator } from '../ood/calibrator.js';
 import { energy, findScore } from '../ood/scores.js';
-import { calibratorsOf, decodeGate, type Gate } from './gate-file.js';
+import { calibratorsOf, type Gate } from './gate.js';
+import { decodeGate } from './gate-file.js';
 import { fitPicture, type Picture } from './resize.js';
 
 /** What a gate says of an image. */

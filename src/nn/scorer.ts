@@ -3,7 +3,14 @@ import { DataError, UsageError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import type { Engine } from '../gpu/engine.js';
-import { findScore, type Head, type Perturbation, type ScoreOptions, type ScoreState } from '../ood/scores.js';
+import {
+  checkScoreState,
+  findScore,
+  type Head,
+  type Perturbation,
+  type ScoreOptions,
+  type ScoreState,
+} from '../ood/scores.js';
 import { Classifier, type Outputs } from './classifier.js';
 import { featuresOf, type Network } from './network.js';
 
@@ -131,12 +138,15 @@ export function decodeFits(bytes: Uint8Array, source: string, { config }: Networ
     );
   }
   const fits = new Map<string, Record<string, NdArray>>();
-  for (const name of metadata.scores!.split(',').filter(Boolean)) fits.set(name, {});
+  for (const name of (metadata.scores ?? '').split(',').filter(Boolean)) fits.set(name, {});
   for (const [key, array] of tensors) {
     const at = key.indexOf('.');
     const state = fits.get(key.slice(0, at));
     if (!state) throw new DataError(`${source} holds ${key}, which is of no score it names; make it again`);
     state[key.slice(at + 1)] = array;
+  }
+  for (const [name, state] of fits) {
+    checkScoreState(name, findScore(name), state, { size: features, classes }, source);
   }
   return fits;
 }

@@ -15,6 +15,7 @@ export { type EnergyOptions, energy } from './scores/energy.js';
 export { maxLogit } from './scores/max-logit.js';
 export { msp } from './scores/msp.js';
 export * from './scores/score.js';
+export { checkScoreState } from './scores/state.js';
 
 /** Every score by the name the command line calls it: one file and one line each. */
 export const SCORES: Readonly<Record<string, Score>> = {

@@ -8,6 +8,7 @@ import { writeNpz } from '../../src/formats/npz.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { writeTorch } from '../../src/formats/torch-writer.js';
 import { writeZip } from '../../src/formats/zip.js';
+import { encodeGate } from '../../src/gate/gate-file.js';
 import { encodeCheckpoint } from '../../src/nn/checkpoint.js';
 import { stateDictOf } from '../../src/nn/network.js';
 import { data, OPTIONS, reference } from '../support/training.js';
@@ -37,7 +38,11 @@ const labelled = (labels: (i: number) => number): Uint8Array =>
   npzOf({ ...inDistribution, labels: Int32Array.from({ length: inDistribution.count }, (_, i) => labels(i)) });
 const unlabelled = ({ images, count }: ImageSet) => npzOf({ images, count });
 
-beforeAll(() => {
+beforeAll(async () => {
+  const gate = await encodeGate({
+    ...{ network: reference.network(), precision: 'float32', score: 'energy', accept: 0.9 },
+    calibration: { scores: Float64Array.from({ length: 20 }, (_, i) => i) },
+  });
   const torch = readFileSync(WEIGHTS);
   const safetensors = writeSafetensors(tensors);
   const checkpoint = encodeCheckpoint({
@@ -74,6 +79,9 @@ beforeAll(() => {
     'gaps.npz': labelled((i) => 1000 * i),
     'run/checkpoint.safetensors': checkpoint,
     'damaged/checkpoint.safetensors': checkpoint.subarray(0, 1000),
+    'good.energate': gate,
+    'damaged.energate': gate.map((byte, i) => (i === gate.length - 1 ? byte ^ 1 : byte)),
+    'folder/notes.txt': 'no picture',
   };
   for (const [name, bytes] of Object.entries(files)) {
     mkdirSync(dirname(path(name)), { recursive: true });
@@ -102,6 +110,7 @@ const good: Readonly<Record<string, () => Options>> = {
   }),
   train: () => ({ data: path('in.npz'), depth: '10', batch: '16', steps: '2', output: path('old.safetensors') }),
   score: () => ({ weights: WEIGHTS, images: path('in.npz'), output: path('scores.csv') }),
+  calibrate: () => ({ weights: WEIGHTS, in: path('in.npz'), accept: '0.8', output: path('old.safetensors') }),
   evaluate: () => ({ weights: WEIGHTS, in: path('in.npz'), ood: `out=${path('out.npz')}`, json: path('result.json') }),
 };
 
@@ -376,6 +385,64 @@ describe('evaluate', () => {
     ['a result in no folder', { json: '@none/r.json' }, 1, /^cannot write .*there is no such/],
   ])('refuses %s', async (_, change, code, message) => {
     await expectRefusal(line('evaluate', good.evaluate!(), resolved(change)), code, message);
+  });
+});
+
+describe('calibrate', () => {
+  it.each<[string, Options, number, RegExp]>([
+    ['no output', { output: undefined }, 2, /^required option '--output <file>' not specified; see energate calib/],
+    ['an output in no folder', { output: '@none/g.energate' }, 1, /^cannot write .*there is no such/],
+    ['NaN in the weights', { weights: '@nan.safetensors' }, 1, /bn1\.bias holds NaN at element 3/],
+    ['no such images', { in: '@none.npz' }, 1, /^cannot read .*none\.npz/],
+    [
+      'a percentage',
+      { accept: '95' },
+      2,
+      /--accept <fraction>.* give a number between 0 and 1, as 0\.95; see energate calibrate --help$/,
+    ],
+    ['too few images', { accept: '0.95' }, 1, /^18 calibration scores are too few to accept 95 %; give at least 19$/],
+    ['a score that does not exist', { score: 'odine' }, 2, /^there is no score 'odine'; choose from msp, energy/],
+    ['a score to be fitted on nothing', { score: 'knn' }, 2, /^--fit is missing: knn learn from training images/],
+    ['a precision that does not exist', { precision: 'int8' }, 2, /^--precision int8 does not exist: give float32 or/],
+    ['a temperature of 0', { temperature: '0' }, 2, /--temperature <T>.* give a number above 0/],
+  ])('refuses %s', async (_, change, code, message) => {
+    await expectRefusal(line('calibrate', good.calibrate!(), resolved(change)), code, message);
+  });
+});
+
+describe('check', () => {
+  it.each<[string, string, string, number, RegExp]>([
+    ['no such gate', '@none.energate', '@in.npz', 1, /^cannot read .*none\.energate: there is no such file/],
+    [
+      'a network',
+      '@nan.safetensors',
+      '@in.npz',
+      1,
+      /nan\.safetensors is not a gate; make one with energate calibrate$/,
+    ],
+    ['a damaged gate', '@damaged.energate', '@in.npz', 1, /damaged\.energate does not match its checksum; .* copy it/],
+    ['text for a gate', '@notes.txt', '@in.npz', 1, /notes\.txt has .* it is cut short or not a safetensors file$/],
+    ['no such picture', '@good.energate', '@none.png', 1, /^cannot read .*none\.png: there is no such file or folder/],
+    ['a folder without pictures', '@good.energate', '@folder', 1, /folder holds no picture: \.png, \.jpg/],
+    ['text for images', '@good.energate', '@notes.txt', 1, /notes\.txt is not an image set/],
+  ])('refuses %s', async (_, gate, images, code, message) => {
+    const { gate: file, images: path } = resolved({ gate, images });
+    await expectRefusal(['check', '--gate', file!, path!], code, message);
+  });
+
+  it('refuses to work on nothing, and gets as far as the GPU with something', async () => {
+    const { gate, images } = resolved({ gate: '@good.energate', images: '@in.npz' });
+    await expectRefusal(
+      ['check', '--gate', gate!],
+      2,
+      /^missing required argument 'images'; see energate check --help$/,
+    );
+    await expectRefusal(
+      ['check', images!],
+      2,
+      /^required option '--gate <file>' not specified; see energate check --help$/,
+    );
+    expect((await inProcess(['check', '--gate', gate!, images!])).stderr).toContain(OPENED);
   });
 });
 

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { calibrateGate } from '../../src/gate/calibrate.js';
 import { type Decision, Detector } from '../../src/gate/detector.js';
-import { encodeGate, type Gate } from '../../src/gate/gate-file.js';
+import type { Gate } from '../../src/gate/gate.js';
+import { encodeGate } from '../../src/gate/gate-file.js';
 import { fitPicture } from '../../src/gate/resize.js';
 import { engine } from '../support/gpu.js';
 import { data, reference } from '../support/training.js';
@@ -18,7 +19,7 @@ describe('Detector', () => {
   let decisions: Decision[];
   beforeAll(async () => {
     gate = await calibrateGate(engine, network, inDistribution, { accept: 0.8 });
-    detector = await Detector.load(engine, await encodeGate(gate), { batch: 18 });
+    detector = await Detector.load(engine, await encodeGate(gate), { batch: 16 });
     decisions = await detector.check(inDistribution);
   });
 
@@ -64,7 +65,7 @@ describe('Detector', () => {
   });
 
   it('moves its threshold', async () => {
-    const moved = await Detector.of(engine, gate, { batch: 18 });
+    const moved = await Detector.of(engine, gate, { batch: 16 });
     moved.accept(0.5);
     expect((await moved.check(inDistribution)).filter(({ accepted }) => accepted)).toHaveLength(10);
     expect(() => moved.accept(0.99)).toThrow('18 calibration scores are too few to accept 99 %; give at least 99');

@@ -17,6 +17,7 @@ export const knn: Score = {
     const bank: NdArray = { dtype: 'float32', shape: [rows, size], data: unitRows(features, size) };
     return { bank };
   },
+  shapes: (size) => ({ bank: [-1, size] }),
   score(input) {
     fitted('knn', input.state, 'bank');
     const bank = input.state!.bank!.data as Float32Array;

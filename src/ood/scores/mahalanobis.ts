@@ -37,6 +37,7 @@ export const mahalanobis: Score = {
     });
     return { means: float64([classes, size], means), whitening: float64([size, size], whitening) };
   },
+  shapes: (size, classes) => ({ means: [classes, size], whitening: [size, size] }),
   perturbation({ epsilon = EPSILON }, state) {
     if (epsilon === 0) return undefined;
     const { means, whitening, centre, size } = whitened(state);

@@ -17,6 +17,7 @@ export const react: Score = {
     const above = sorted[Math.ceil(at)]!;
     return { threshold: float64([], Float64Array.of(below + (at % 1) * (above - below))) };
   },
+  shapes: () => ({ threshold: [] }),
   score(input) {
     const [threshold] = fitted('react', input.state, 'threshold');
     return energyOfFeatures('react', input, (row) => row.map((value) => Math.min(value, threshold!)));

@@ -68,6 +68,8 @@ export interface Score {
   readonly labelled?: true;
   /** @throws {DataError} where there are too few images, or no labels and it needs them */
   fit?(training: FitInput): ScoreState;
+  /** The shapes of what {@link Score.fit} gives, for features of this size; -1 is any number above 0. */
+  shapes?(size: number, classes: number): Readonly<Record<string, readonly number[]>>;
   /** The input step that the outputs it is given must have been made with; none where ε is 0. */
   perturbation?(options: ScoreOptions, state: ScoreState | undefined): Perturbation | undefined;
   /** @returns N scores. */

@@ -43,6 +43,7 @@ export const vim: Score = {
       alpha: float64([], Float64Array.of(alpha)),
     };
   },
+  shapes: (size) => ({ origin: [size], residual: [size, -1], alpha: [] }),
   score(input) {
     const [alpha] = fitted('vim', input.state, 'alpha');
     const { features, size } = featureRows('vim', input);

@@ -1,0 +1,142 @@
+import { readdir, stat } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { type ImageSet, sourceOf, subset } from '../data/image-set.js';
+import { DataError } from '../errors.js';
+import { looksLikeCifar } from '../formats/cifar.js';
+import { type Decision, Detector } from '../gate/detector.js';
+import { decodeGate } from '../gate/gate-file.js';
+import { fitPicture, type Picture } from '../gate/resize.js';
+import { readFileBytes } from '../node/files.js';
+import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { isPictureName, listPictures, readPicture } from '../node/pictures.js';
+import { openAnnouncedEngine } from './engine.js';
+import { Exit } from './exit.js';
+import { addExamples, addQuiet } from './options.js';
+
+interface Arguments {
+  readonly gate: string;
+  readonly jsonl?: true;
+  readonly strict?: true;
+  readonly quiet?: true;
+}
+
+/** Pictures by their files, or a set. */
+type Source = { readonly count: number } & ({ readonly pictures: readonly string[] } | { readonly set: ImageSet });
+
+/** Images a run, where there are few and where there are many: two sizes, so that drivers need to compile only for these. */
+const BATCHES = [16, 100] as const;
+
+/** The height and width that a gate makes of a picture. */
+const SIZE = 32;
+
+export function defineCheck(command: Command): void {
+  command
+    .description(
+      'Ask a gate about images: is each in-distribution (accepted) or not (REFUSED), which class does the network name, its energy, and its p-value: of in-distribution images, at most a fraction p has a p-value of p or less.',
+    )
+    .argument('<images...>', `PNG, JPEG or WebP files, folders of them, or sets: ${IMAGE_FORMATS}`)
+    .requiredOption('--gate <file>', 'what "energate calibrate" wrote')
+    .option('--jsonl', 'a line of JSON an image: image, accepted, label, class, energy, score, p_value')
+    .option('--strict', 'exit with code 3 where an image was refused');
+  addQuiet(command);
+  command.action(run);
+  addExamples(command, [
+    ['One picture and a folder', 'energate check --gate gate.energate photo.png folder/'],
+    ['In a script', 'energate check --gate gate.energate --strict --quiet photo.png && upload photo.png'],
+    ['For another program', 'energate check --gate gate.energate --jsonl folder/ | jq -r "select(.accepted).image"'],
+  ]);
+}
+
+async function run(paths: readonly string[], args: Arguments): Promise<void> {
+  const gate = await decodeGate(await readFileBytes(args.gate), args.gate);
+  const sources = await Promise.all(paths.map(open));
+  const total = sources.reduce((sum, { count }) => sum + count, 0);
+  const size = total <= BATCHES[0] ? BATCHES[0] : BATCHES[1];
+  const engine = await openAnnouncedEngine(args);
+  const detector = await Detector.of(engine, gate, { batch: size });
+  const count = { accepted: 0, refused: 0, unreadable: 0 };
+  for await (const answers of answersOf(detector, sources, size)) {
+    for (const { image, decision, error } of answers) {
+      if (error) {
+        count.unreadable++;
+        console.error(`energate: ${error.message}`);
+        if (args.jsonl) console.log(JSON.stringify({ image, error: error.message }));
+        continue;
+      }
+      count[decision!.accepted ? 'accepted' : 'refused']++;
+      console.log(args.jsonl ? jsonLine(image, decision!) : textLine(image, decision!));
+    }
+  }
+  detector.destroy();
+  engine.destroy();
+  if (!args.jsonl && !args.quiet) {
+    const unreadable = count.unreadable > 0 ? `, ${count.unreadable} unreadable` : '';
+    console.log(`${count.accepted} accepted, ${count.refused} refused${unreadable}`);
+  }
+  if (count.unreadable > 0) throw new Exit(1);
+  if (args.strict && count.refused > 0) throw new Exit(3);
+}
+
+async function open(path: string): Promise<Source> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+  if (isFolder ? !looksLikeCifar(await readdir(path)) : isPictureName(path)) {
+    const pictures = await listPictures(path);
+    return { pictures, count: pictures.length };
+  }
+  const set = await readImageSet(path, { split: 'test' });
+  return { set, count: set.count };
+}
+
+interface Answer {
+  readonly image: string;
+  readonly decision?: Decision;
+  /** The picture could not be read. */
+  readonly error?: DataError;
+}
+
+/** Answers as they come, so many images at a time. */
+async function* answersOf(detector: Detector, sources: readonly Source[], size: number): AsyncGenerator<Answer[]> {
+  for (const source of sources) {
+    for (let start = 0; start < source.count; start += size) {
+      const count = Math.min(size, source.count - start);
+      if ('set' in source) {
+        const decisions = await detector.check(subset(source.set, start, count));
+        yield decisions.map((decision, i) => ({ image: `${sourceOf(source.set)}#${start + i}`, decision }));
+      } else yield askAboutPictures(detector, source.pictures.slice(start, start + count));
+    }
+  }
+}
+
+async function askAboutPictures(detector: Detector, paths: readonly string[]): Promise<Answer[]> {
+  // Made small one by one: photographs by the hundred would not fit in memory.
+  const read = await Promise.all(paths.map((path) => readSmall(path).catch(dataError)));
+  const decisions = await detector.check(read.filter((picture): picture is Picture => !(picture instanceof Error)));
+  let next = 0;
+  return read.map((picture, i) => ({
+    image: paths[i]!,
+    ...(picture instanceof Error ? { error: picture } : { decision: decisions[next++]! }),
+  }));
+}
+
+async function readSmall(path: string): Promise<Picture> {
+  return { data: fitPicture(await readPicture(path), SIZE), width: SIZE, height: SIZE };
+}
+
+function dataError(error: unknown): DataError {
+  if (error instanceof DataError) return error;
+  throw error;
+}
+
+function jsonLine(image: string, { accepted, label, className, energy, score, pValue }: Decision): string {
+  return JSON.stringify({ image, accepted, label, class: className, energy, score, p_value: pValue });
+}
+
+function textLine(image: string, { accepted, label, className, energy, pValue }: Decision): string {
+  return [
+    accepted ? 'accepted' : 'REFUSED ',
+    `p ${pValue.toFixed(4)}`,
+    `energy ${energy.toFixed(3).padStart(8)}`,
+    (className ?? `class ${label}`).padEnd(12),
+    image,
+  ].join('  ');
+}
