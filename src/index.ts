@@ -80,6 +80,7 @@ export {
   type Metrics,
   metrics,
 } from './ood/metrics.js';
+export { Monitor, type MonitorState, type Tail } from './ood/monitor.js';
 export {
   energy,
   type FitInput,

@@ -4,6 +4,7 @@ import type { Engine } from '../gpu/engine.js';
 import { Classifier, labelsOf, type Outputs } from '../nn/classifier.js';
 import type { Calibrator } from '../ood/calibrator.js';
 import { energy, findScore } from '../ood/scores.js';
+import { DevicePictures, requireImages } from './device-pictures.js';
 import { calibratorsOf, type Gate } from './gate.js';
 import { decodeGate } from './gate-file.js';
 import { fitPicture, type Picture } from './resize.js';
@@ -23,7 +24,10 @@ export interface Decision {
   readonly pValue: number;
 }
 
-/** Images on the engine's device: `count` of size x size x 3 bytes (RGB, 0 to 255), from byte `offset` (a multiple of 4). */
+/**
+ * Images in a buffer of the engine's device (with COPY_SRC): `count` of 32 x 32 x 3 bytes (RGB, 0 to 255), from byte `offset`
+ * on (a multiple of 4).
+ */
 export interface DeviceBytes {
   readonly buffer: GPUBuffer;
   readonly offset?: number;
@@ -33,8 +37,11 @@ export interface DeviceBytes {
 /** Anything that a canvas can draw: an ImageBitmap, a canvas, an image or video element, a VideoFrame. */
 type Drawable = Exclude<CanvasImageSource, SVGImageElement>;
 
-/** One picture of any size. */
-export type GateImage = Picture | Drawable;
+/**
+ * One picture of any size. A GPUTexture is of the engine's device, with TEXTURE_BINDING; its alpha is not looked at, while
+ * what is transparent in others is laid on black.
+ */
+export type GateImage = Picture | Drawable | GPUTexture;
 
 /** The height and width of the images that networks take. */
 const SIZE = 32;
@@ -48,21 +55,29 @@ const SIZE = 32;
  */
 export class Detector {
   readonly gate: Gate;
+  private readonly engine: Engine;
   private readonly plain: Classifier;
   private readonly perturbed: Classifier | undefined;
+  private readonly pictures: DevicePictures;
   private calibrators: readonly [Calibrator, ...Calibrator[]];
 
-  private constructor(gate: Gate, plain: Classifier, perturbed: Classifier | undefined) {
+  private constructor(
+    gate: Gate,
+    parts: { engine: Engine; plain: Classifier; perturbed: Classifier | undefined; pictures: DevicePictures },
+  ) {
     this.gate = gate;
-    this.plain = plain;
-    this.perturbed = perturbed;
+    this.engine = parts.engine;
+    this.plain = parts.plain;
+    this.perturbed = parts.perturbed;
+    this.pictures = parts.pictures;
     this.calibrators = calibratorsOf(gate, gate.accept);
   }
 
   /**
    * Read a gate file and compile its network.
    * @param bytes what `energate calibrate` wrote
-   * @param options.source what to call the file in messages; `batch`, images a run (16)
+   * @param options.source what to call the file in messages
+   * @param options.batch images a run (16): 1 where they come one by one, more for sets
    * @throws DataError where the file is no gate, of another version, or damaged
    */
   static async load(
@@ -79,7 +94,7 @@ export class Detector {
     const perturbation = findScore(score).perturbation?.({ temperature, epsilon }, fit);
     const plain = await Classifier.create(engine, network, { batch });
     const perturbed = perturbation && (await Classifier.create(engine, network, { batch, perturbation }));
-    return new Detector(gate, plain, perturbed);
+    return new Detector(gate, { engine, plain, perturbed, pictures: await DevicePictures.create(engine, SIZE) });
   }
 
   /** The thresholds in use: one, or one a class. */
@@ -101,18 +116,44 @@ export class Detector {
   }
 
   /**
-   * Decide about images.
+   * Decide about images, as they are at the time of the call (but a set, which is not copied): a canvas, texture or buffer may
+   * change right after it.
    * @param images one picture or several of any size (scaled and cropped to the network's 32 x 32: see `fitPicture`), a set
-   * of 32 x 32, the bytes of such a set, or bytes that are on the device already and stay there
+   * of 32 x 32, the bytes of such a set, or a buffer of them. What is on the device stays there.
    * @returns one decision an image, in order
-   * @throws DataError where a size does not fit
+   * @throws DataError where a size does not fit, or a picture has no pixels yet
+   * @throws DeviceError where a texture or buffer cannot be read
    */
   async check(images: GateImage | readonly GateImage[] | ImageSet | Uint8Array | DeviceBytes): Promise<Decision[]> {
-    if ('buffer' in images && !(images instanceof Uint8Array)) {
-      return this.decide((classifier) => classifier.runOnDevice(images));
+    if (images instanceof Uint8Array || 'images' in images) return this.checkSet(setOf(images));
+    if ('buffer' in images) {
+      const source = { offset: 0, ...images };
+      requireImages(source, BYTES);
+      return this.checkOnDevice(source.count, (buffer) => this.pictures.copy(source, buffer));
     }
-    const set = setOf(images);
-    return this.decide((classifier) => classifier.run(set));
+    const list: readonly GateImage[] = Array.isArray(images) ? images : [images];
+    const bytes = list.map((image) => (isTexture(image) ? undefined : fitted(image)));
+    if (bytes.every((image) => image !== undefined)) return this.checkSet(setOf(joined(bytes)));
+    return this.checkOnDevice(list.length, (buffer) => {
+      list.forEach((image, i) => {
+        if (isTexture(image)) this.pictures.fit(image, buffer, i);
+        else this.engine.write({ buffer, offset: i * BYTES, size: BYTES }, bytes[i]!);
+      });
+    });
+  }
+
+  private async checkSet(set: ImageSet): Promise<Decision[]> {
+    return set.count === 0 ? [] : this.decide((classifier) => classifier.run(set));
+  }
+
+  private async checkOnDevice(count: number, fill: (buffer: GPUBuffer) => void): Promise<Decision[]> {
+    const buffer = this.pictures.acquire(count);
+    try {
+      fill(buffer);
+      return await this.decide((classifier) => classifier.runOnDevice({ buffer, count }));
+    } finally {
+      this.pictures.release(buffer);
+    }
   }
 
   private async decide(run: (classifier: Classifier) => Promise<Outputs>): Promise<Decision[]> {
@@ -143,37 +184,45 @@ export class Detector {
   destroy(): void {
     this.plain.destroy();
     this.perturbed?.destroy();
+    this.pictures.destroy();
   }
 }
 
 const BYTES = SIZE * SIZE * 3;
 
-function setOf(images: GateImage | readonly GateImage[] | ImageSet | Uint8Array): ImageSet {
+const isTexture = (image: GateImage): image is GPUTexture => 'createView' in image;
+
+const fitted = (image: Picture | Drawable): Uint8Array => fitPicture('data' in image ? image : draw(image), SIZE);
+
+function joined(images: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(images.length * BYTES);
+  images.forEach((image, i) => {
+    bytes.set(image, i * BYTES);
+  });
+  return bytes;
+}
+
+function setOf(images: ImageSet | Uint8Array): ImageSet {
   if (images instanceof Uint8Array) {
     if (images.length % BYTES !== 0) {
       throw new DataError(
         `${images.length} bytes are not whole images of ${SIZE} x ${SIZE} x 3; give { data, width, height } for another size`,
       );
     }
-    return { name: 'images', images, count: images.length / BYTES, height: SIZE, width: SIZE };
+    return { name: 'images', images: images.slice(), count: images.length / BYTES, height: SIZE, width: SIZE };
   }
-  if ('images' in images) {
-    if (images.height === SIZE && images.width === SIZE) return images;
-    throw new DataError(
-      `${images.name} is of ${images.width} x ${images.height}; the gate takes sets of ${SIZE} x ${SIZE}`,
-    );
-  }
-  const pictures: readonly GateImage[] = Array.isArray(images) ? images : [images];
-  const fitted = new Uint8Array(pictures.length * BYTES);
-  pictures.forEach((picture, i) => {
-    fitted.set(fitPicture('data' in picture ? (picture as Picture) : draw(picture as Drawable), SIZE), i * BYTES);
-  });
-  return { name: 'images', images: fitted, count: pictures.length, height: SIZE, width: SIZE };
+  if (images.height === SIZE && images.width === SIZE) return images;
+  throw new DataError(
+    `${images.name} is of ${images.width} x ${images.height}; the gate takes sets of ${SIZE} x ${SIZE}`,
+  );
 }
 
 /** The pixels of what only a browser can read, at its own size, laid on black. */
 function draw(source: Drawable): Picture {
   const { width, height } = sizeOf(source);
+  if (!(width > 0 && height > 0)) {
+    throw new DataError(`the ${source.constructor.name} has no pixels; wait until it is loaded`);
+  }
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext('2d', { willReadFrequently: true, alpha: false })!;
   context.drawImage(source, 0, 0, width, height);

@@ -38,7 +38,7 @@ beforeAll(async () => {
     writeFileSync(path(nameOf(n)), png);
   }
   writeFileSync(path('broken.png'), 'no picture');
-}, 120_000);
+}, 300_000);
 
 describe('calibrate', () => {
   it('writes a gate, and says what its threshold is worth', () => {

@@ -1,5 +1,5 @@
-import { expect, it } from 'vitest';
-import { gatherStrided, rowMajorStrides, toFloat32 } from '../../src/formats/array.js';
+import { describe, expect, it } from 'vitest';
+import { gatherStrided, rowMajorStrides, toFloat16, toFloat32 } from '../../src/formats/array.js';
 
 it('every finite float16 survives the way to float32, by the definition of binary16', () => {
   const data = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
@@ -35,4 +35,35 @@ it('gathers a strided view', () => {
   const source = Float32Array.from({ length: 24 }, (_, i) => i);
   expect(rowMajorStrides([2, 3, 4])).toEqual([12, 4, 1]);
   expect([...gatherStrided('float32', source, 1, [2, 2, 2], [1, 12, 8])]).toEqual([1, 9, 13, 21, 2, 10, 14, 22]);
+});
+
+describe('toFloat16', () => {
+  const every = Uint16Array.from({ length: 1 << 16 }, (_, bits) => bits);
+  const values = toFloat32({ dtype: 'float16', shape: [1 << 16], data: every });
+
+  it('gives back every half', () => {
+    const back = toFloat16(values);
+    for (const bits of every) {
+      if (Number.isNaN(values[bits])) expect(back[bits]! & 0x7fff).toBeGreaterThan(0x7c00);
+      else expect(back[bits]).toBe(bits);
+    }
+  });
+
+  it('takes the nearest, and of two the even one', () => {
+    // Positive halves in order; 65536 stands in for infinity, where rounding up leads.
+    const halves = Array.from(values.subarray(0, 0x7c00)).concat(65536);
+    const between = (t: number) =>
+      Float32Array.from({ length: 0x7c00 }, (_, i) => halves[i]! + t * (halves[i + 1]! - halves[i]!));
+    for (const [t, up] of [
+      [0.5, (i: number) => i % 2],
+      [0.49, () => 0],
+      [0.51, () => 1],
+    ] as const) {
+      const rounded = toFloat16(between(t));
+      const negative = toFloat16(between(t).map((value) => -value));
+      const wrong = rounded.findIndex((bits, i) => bits !== i + up(i) || negative[i] !== bits + 0x8000);
+      expect(wrong, `${t} between half ${wrong} and the next`).toBe(-1);
+    }
+    expect([...toFloat16(Float32Array.of(1e6, -1e6, 1e-9, -1e-9))]).toEqual([0x7c00, 0xfc00, 0, 0x8000]);
+  });
 });

@@ -78,6 +78,39 @@ describe('Calibrator', () => {
     expect(Math.abs(sum / runs - 0.9)).toBeLessThan(0.0014);
   });
 
+  it.each([
+    // scipy.stats.betabinom(m, n + 1 - k, k).ppf([0.025, 0.975]) / m
+    [1000, 1000, 0.95, 0.93, 0.968],
+    [50, 199, 0.9, 0.8, 0.98],
+    [5000, 5000, 0.95, 0.9412, 0.9582],
+    [10, 19, 0.95, 0.7, 1],
+    [200, 400, 0.5, 0.415, 0.585],
+  ])(
+    'predicts of %i further inputs, after %i and at %f, what the beta-binomial distribution says',
+    (m, n, accept, lower, upper) => {
+      const gate = new Calibrator(uniforms(n, 'predict'), { accept });
+      expect(gate.predict(m)).toEqual({ lower, upper });
+      expect(() => gate.predict(0)).toThrow('0 further inputs: give a whole number above 0');
+      expect(() => gate.predict(10, 1)).toThrow(UsageError);
+    },
+  );
+
+  it('predicts what the other half of a set accepts as often as it claims', () => {
+    const runs = 4000;
+    const n = 200;
+    const all = uniforms(runs * 2 * n, 'halves');
+    let held = 0;
+    for (let run = 0; run < runs; run++) {
+      const gate = new Calibrator(all.subarray(2 * run * n, (2 * run + 1) * n), { accept: 0.95 });
+      const other = all.subarray((2 * run + 1) * n, (2 * run + 2) * n);
+      const rate = other.filter((score) => gate.accepts(score)).length / n;
+      const { lower, upper } = gate.predict(n, 0.95);
+      if (rate >= lower && rate <= upper) held++;
+    }
+    // The interval of whole counts holds a little more than 95 %: betabinom(200, 191, 10) gives it 96.4 %.
+    expect(Math.abs(held / runs - 0.9645)).toBeLessThan(4 * Math.sqrt((0.9645 * 0.0355) / runs));
+  });
+
   it('survives JSON', () => {
     const gate = new Calibrator(uniforms(100, 'json'), { accept: 0.95 });
     const copy = Calibrator.from(JSON.parse(JSON.stringify(gate)));
