@@ -14,15 +14,24 @@ function source(name: string): string {
   );
 }
 
+/** A shader without what only people read: comments but those that `specialise` heeds, indentation, empty lines. */
+export function compact(code: string): string {
+  return code
+    .split('\n')
+    .map((line) => (/\/\/ (unroll|(where|unless) \w+)$/.test(line) ? line : line.replace(/\/\/.*$/, '')).trim())
+    .filter((line) => line !== '')
+    .join('\n');
+}
+
 /** The text of the module as it should be. */
-export function generate(): string {
+export function generate(transform = (code: string) => code): string {
   const names = readdirSync(folder)
     .filter((file) => file.endsWith('.wgsl'))
     .map((file) => file.slice(0, -'.wgsl'.length))
     .filter((name) => source(name).includes('@compute'))
     .sort();
-  const entries = names.map((name) => `  ${name}: ${JSON.stringify(source(name))},\n`);
-  return `// Made from shaders/*.wgsl by \`npm run shaders\`: edit those.\nexport const SHADERS = {\n${entries.join('')}} as const;\n`;
+  const entries = names.map((name) => `  ${name}: ${JSON.stringify(transform(source(name)))},\n`);
+  return `// Made from shaders/*.wgsl by \`npm run shaders\`: edit those.\nexport const SHADERS = {\n${entries.join('')}};\n`;
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {

@@ -1,6 +1,7 @@
 /**
- * `npm test`: formatting and lint, types, then the tests, on the machine's GPU or the software driver that is found. Arguments go to
- * vitest (`npm test -- test/kernels`). The last line counts tests: `N passed, N failed, N skipped`.
+ * `npm test`: formatting and lint, types, then the tests, on the machine's GPU or the software driver that is found. With
+ * `--browser`, those of vitest.browser.config.ts too, where there is a Chromium. Other arguments go to vitest
+ * (`npm test -- test/kernels`). The last line counts all tests: `N passed, N failed, N skipped`.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -8,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vulkanManifests } from '../src/node/vulkan.js';
 import { NoAdapterError, openEngine, swiftshaderEnvironment } from '../src/node.js';
+import { CHROMIUM } from '../test/support/chromium.js';
 
 const [biome, tsc, vitest] = ['biome', 'tsc', 'vitest'].map((name) => join('node_modules', '.bin', name)) as [
   string,
@@ -34,22 +36,31 @@ async function adapterEnvironment(): Promise<Record<string, string>> {
   }
 }
 
-const environment = await adapterEnvironment();
+const args = process.argv.slice(2).filter((argument) => argument !== '--browser');
+const browser = process.argv.includes('--browser');
 const folder = mkdtempSync(join(tmpdir(), 'energate-test-'));
-const report = join(folder, 'report.json');
-const passed = [
-  run(biome, ['ci', '--error-on-warnings']),
-  run(tsc, ['-p', '.']),
-  run(
-    vitest,
-    ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
-    environment,
-  ),
-].every(Boolean);
-// There is no report where vitest itself could not start.
-const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : {};
-const { numPassedTests = 0, numFailedTests = 0, numPendingTests = 0 } = counts;
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+/** Runs vitest and adds its counts. */
+function runTests(name: string, options: readonly string[], environment: Readonly<Record<string, string>>): boolean {
+  const report = join(folder, `${name}.json`);
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const good = run(vitest, ['run', ...options, ...reporters, ...args], environment);
+  // There is no report where vitest itself could not start.
+  const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : {};
+  total.passed += counts.numPassedTests ?? 0;
+  // What fails outside of any test counts as one.
+  total.failed += counts.numFailedTests || (good ? 0 : 1);
+  total.skipped += counts.numPendingTests ?? 0;
+  return good;
+}
+
+const environment = await adapterEnvironment();
+const checks = [run(biome, ['ci', '--error-on-warnings']), run(tsc, ['-p', '.'])];
+total.failed += checks.filter((good) => !good).length;
+const passed = [...checks, runTests('node', [], environment)];
+if (browser && CHROMIUM) passed.push(runTests('browser', ['--config', 'vitest.browser.config.ts'], {}));
+else if (browser) console.log('tests in a browser are skipped: no Chromium is installed');
 rmSync(folder, { recursive: true });
-// Formatting, lint or types that fail count as a failed test.
-console.log(`${numPassedTests} passed, ${numFailedTests || (passed ? 0 : 1)} failed, ${numPendingTests} skipped`);
-process.exitCode = passed ? 0 : 1;
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = passed.every(Boolean) ? 0 : 1;

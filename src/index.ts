@@ -1,16 +1,8 @@
 /**
- * energate: train, fine-tune and score image classifiers that know when an input is out of distribution, on WebGPU. This
- * face runs wherever WebGPU does; `energate/node` adds what Node needs (an adapter, files).
+ * `energate`: train, fine-tune and score image classifiers that know when an input is out of distribution, on WebGPU. This
+ * face runs wherever WebGPU does; `energate/node` adds what Node needs (an adapter, files). It has all of `energate/nn` and
+ * `energate/ood`, and gates and file formats.
  */
-export { type ImageSet, imageSetFromNpz } from './data/image-set.js';
-export { NORMALIZATIONS, parseNormalization } from './data/normalization.js';
-export {
-  CLASS_NAMES,
-  OOD_FAMILIES,
-  syntheticImages,
-  syntheticOod,
-  syntheticOutliers,
-} from './data/synthetic/index.js';
 export * from './errors.js';
 export type { DType, NdArray } from './formats/array.js';
 export { readNpz, writeNpz } from './formats/npz.js';
@@ -22,72 +14,5 @@ export { type Decision, Detector, type DeviceBytes, type GateImage } from './gat
 export { atPrecision, type Gate, type Precision } from './gate/gate.js';
 export { decodeGate, encodeGate } from './gate/gate-file.js';
 export { fitPicture, type Picture } from './gate/resize.js';
-export { type Counters, Engine, type Storage } from './gpu/engine.js';
-export { gradients } from './graph/differentiate.js';
-export { type DType as TensorDType, Graph, type Shape, type Tensor } from './graph/graph.js';
-export { type BatchStatistics, batchNorm, batchStatistics } from './graph/ops/batch-norm.js';
-export { conv2d, conv2dActivated } from './graph/ops/conv2d.js';
-export { add, dropout, relu } from './graph/ops/elementwise.js';
-export {
-  energyLoss,
-  LOG_FIELDS,
-  LOG_WIDTH,
-  lossStatistics,
-  type MixedBatch,
-  type Regulariser,
-} from './graph/ops/energy-loss.js';
-export { type GatherSource, gatherImages, type Normalization } from './graph/ops/gather-images.js';
-export { matmul } from './graph/ops/matmul.js';
-export { pack, sgd, updateRunningStatistics } from './graph/ops/optimiser.js';
-export { globalAveragePool } from './graph/ops/pool.js';
-export { type KernelTime, Program } from './graph/program.js';
-export { type Checkpoint, decodeCheckpoint, encodeCheckpoint, fingerprints } from './nn/checkpoint.js';
-export { Classifier, type Outputs } from './nn/classifier.js';
-export { type FoldedBatchNorms, foldBatchNorms, foldedInputs } from './nn/folding.js';
-export { type EnergyStatistics, type Margins, measureEnergies, proposeMargins } from './nn/margins.js';
-export { type Network, networkFromState, parameterCount, stateDictOf, type WideResNetConfig } from './nn/network.js';
-export { decodeNetwork, encodeNetwork } from './nn/network-file.js';
-export { cosineRate } from './nn/schedule.js';
-export { decodeFits, encodeFits, type Fits, fitScores, type SetScores, scoreSets } from './nn/scorer.js';
-export {
-  OPTIMISER,
-  type StepLog,
-  Trainer,
-  type TrainingData,
-  type TrainingOptions,
-  type TrainingState,
-} from './nn/trainer.js';
-export { foldedForward, wideResNet, wideResNetForward } from './nn/wide-resnet.js';
-export { Calibrator, type CalibratorState } from './ood/calibrator.js';
-export {
-  type Evaluation,
-  type EvaluationInput,
-  type EvaluationRow,
-  evaluate,
-  formatTable,
-  type NetworkEvaluation,
-  PROTOCOLS,
-  type Protocol,
-} from './ood/evaluate.js';
-export {
-  type AllMetrics,
-  allMetrics,
-  aupr,
-  auroc,
-  CONVENTIONS,
-  type Convention,
-  fpr95,
-  type Metrics,
-  metrics,
-} from './ood/metrics.js';
-export { Monitor, type MonitorState, type Tail } from './ood/monitor.js';
-export {
-  energy,
-  type FitInput,
-  maxLogit,
-  msp,
-  SCORES,
-  type Score,
-  type ScoreInput,
-  type ScoreOptions,
-} from './ood/scores.js';
+export * from './nn.js';
+export * from './ood.js';

@@ -1,10 +1,11 @@
 import { afterAll, expect, vi } from 'vitest';
-import { record, type Storage } from '../../src/gpu/engine.js';
+import { Engine, record, type Storage } from '../../src/gpu/engine.js';
 import type { Dispatch } from '../../src/kernels/dispatch.js';
-import { openEngine } from '../../src/node.js';
 
-/** The engine of a test file: vitest runs each in a process of its own. */
-export const engine = await openEngine();
+/** The engine of a test file: vitest runs each in a process of its own, or in a page of its own. */
+export const engine = globalThis.navigator?.gpu
+  ? await Engine.open()
+  : await (await import('../../src/node.js')).openEngine();
 afterAll(() => engine.destroy());
 
 // A software adapter takes about a second to compile a large kernel the first time that it runs.

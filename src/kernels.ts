@@ -1,0 +1,24 @@
+/**
+ * `energate/kernels`: every kernel on its own, as a function from shapes and buffers to a {@link Dispatch}. On an engine,
+ * `record(pass, [await engine.prepare(dispatch)])` puts it into a pass; {@link specialise} gives its WGSL to whoever makes
+ * pipelines for themselves.
+ */
+export * from './errors.js';
+export { Engine, type PreparedDispatch, record, type Storage } from './gpu/engine.js';
+export * from './kernels/batch-norm.js';
+export * from './kernels/conv2d.js';
+export {
+  type Constant,
+  type DeviceTraits,
+  type Dispatch,
+  type ShaderName,
+  type ShaderSpecialisation,
+  specialise,
+} from './kernels/dispatch.js';
+export * from './kernels/elementwise.js';
+export * from './kernels/energy-loss.js';
+export * from './kernels/gather-images.js';
+export * from './kernels/input-step.js';
+export * from './kernels/matmul.js';
+export * from './kernels/reduce.js';
+export * from './kernels/sgd.js';

@@ -1,0 +1,157 @@
+/** The package as its users get it: packed, and installed into a project of its own. */
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { afterAll, describe, expect, it } from 'vitest';
+import { compact } from '../../scripts/embed-shaders.js';
+import { SHADERS } from '../../src/kernels/shaders.js';
+import { installInto, pack, ROOT, run, temporaryFolder, tool } from './support/install.js';
+
+const folder = temporaryFolder();
+afterAll(() => rmSync(folder, { recursive: true }));
+const tarball = pack(folder);
+const project = join(folder, 'project');
+installInto(project, tarball, ['fflate', 'webgpu', '@webgpu/types', '@types/node', 'undici-types']);
+const installed = join(project, 'node_modules', 'energate');
+
+const ISOMORPHIC = ['energate', 'energate/nn', 'energate/ood', 'energate/kernels'];
+
+/** A browser's bundle of a module in the project. */
+const bundle = (contents: string) =>
+  build({
+    stdin: { contents, resolveDir: project },
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    write: false,
+    metafile: true,
+  });
+
+describe('the packed package', () => {
+  it('is under 150 kB without weights', () => {
+    const light = join(folder, 'light');
+    mkdirSync(light);
+    cpSync(installed, light, { recursive: true });
+    rmSync(join(light, 'weights'), { recursive: true });
+    const [packed] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts'], light)) as [{ size: number }];
+    expect(packed.size).toBeLessThan(150_000);
+    expect(statSync(tarball).size).toBeGreaterThan(packed.size);
+  });
+
+  it('has no complaint of publint', async () => {
+    const { messages, pkg } = await publint({ pkgDir: installed, strict: true });
+    expect(messages.map((message) => formatMessage(message, pkg as Record<string, unknown>))).toEqual([]);
+  });
+
+  it('has types that bundlers and Node find for every entry (attw)', () => {
+    // It fails where there is a problem.
+    const report = run(tool('attw'), [tarball, '--profile', 'esm-only', '--no-definitely-typed'], folder);
+    for (const entry of [...ISOMORPHIC, 'energate/node']) expect(report).toContain(`"${entry}"`);
+  });
+
+  it('depends on fflate alone', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+    expect(Object.keys(dependencies)).toEqual(['fflate']);
+  });
+
+  it('has a command line that runs', () => {
+    expect(run(process.execPath, [join(installed, 'dist/cli.js'), 'finetune', '--help'], project)).toContain(
+      '--outliers',
+    );
+  });
+
+  it('has the shaders of the sources, but for comments and layout', () => {
+    const bare = (code: string) =>
+      code
+        .replace(/\/\/.*$/gm, '')
+        .replace(/\s+/g, ' ')
+        .trim();
+    const marks = (code: string) => code.match(/\/\/ (unroll|(where|unless) \w+)$/gm);
+    for (const [name, code] of Object.entries(SHADERS)) {
+      expect(bare(compact(code)), name).toBe(bare(code));
+      expect(marks(compact(code)), name).toEqual(marks(code));
+    }
+  });
+});
+
+describe('in a browser bundle', () => {
+  it.each(ISOMORPHIC)('%s holds neither webgpu nor anything of Node', async (entry) => {
+    const { metafile, outputFiles } = await bundle(`export * from '${entry}';`);
+    const inputs = Object.entries(metafile.inputs);
+    const packages = inputs.map(([path]) => /node_modules\/((@[^/]+\/)?[^/]+)/.exec(path)?.[1]).filter(Boolean);
+    expect(new Set(packages)).toEqual(
+      new Set(entry === 'energate/ood' || entry === 'energate/kernels' ? ['energate'] : ['energate', 'fflate']),
+    );
+    expect(inputs.flatMap(([, { imports }]) => imports.filter(({ external }) => external))).toEqual([]);
+    expect(outputFiles[0]!.text).not.toMatch(/['"](node:|webgpu['"])/);
+  });
+
+  it('energate/node is not for browsers: the test above would see it', async () => {
+    await expect(bundle("export * from 'energate/node';")).rejects.toThrow('node:');
+  });
+
+  it('a score on plain arrays is a few lines, for all else is left out', async () => {
+    const { outputFiles } = await bundle("import { energy } from 'energate'; console.log(energy([0, 1], 2));");
+    expect(outputFiles[0]!.contents.length).toBeLessThan(6000);
+  });
+});
+
+/** The README's TypeScript, each block a module. */
+const snippets = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)].map(
+  ([, code]) => code!,
+);
+for (const [i, code] of snippets.entries()) writeFileSync(join(project, `snippet${i + 1}.ts`), code);
+
+const TYPESCRIPTS = [
+  { name: 'TypeScript 5.9', bin: 'node_modules/typescript-5/bin/tsc', types: ['node', '@webgpu/types'] },
+  // Its own library knows WebGPU.
+  { name: 'TypeScript 7', bin: 'node_modules/typescript/bin/tsc', types: ['node'] },
+];
+const RESOLUTIONS = [
+  { module: 'esnext', moduleResolution: 'bundler' },
+  { module: 'nodenext', moduleResolution: 'nodenext' },
+];
+
+describe('the README’s snippets', () => {
+  it('are there', () => expect(snippets.length).toBeGreaterThanOrEqual(3));
+
+  it.each(TYPESCRIPTS.flatMap((typescript) => RESOLUTIONS.map((resolution) => ({ ...typescript, ...resolution }))))(
+    'compile with $name, moduleResolution $moduleResolution',
+    ({ bin, types, module, moduleResolution }) => {
+      const options = {
+        target: 'es2022',
+        lib: ['es2023', 'dom'],
+        strict: true,
+        types,
+        module,
+        moduleResolution,
+        outDir: 'out',
+      };
+      writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['*.ts'] }));
+      run(process.execPath, [join(ROOT, bin)], project);
+      expect(readdirSync(join(project, 'out')).length).toBe(snippets.length);
+    },
+  );
+
+  // What the snippets read.
+  copyFileSync(join(installed, 'weights/wrn-10-1-shapes.safetensors'), join(project, 'tuned.safetensors'));
+
+  it.each(snippets.map((code, i) => ({ n: i + 1, first: code.split('\n')[0]! })))('$n runs: $first', ({ n }) => {
+    const file = join(project, 'out', `snippet${n}.js`);
+    expect(existsSync(file)).toBe(true);
+    expect(run(process.execPath, [file], project)).not.toBe('');
+  });
+});
