@@ -12,6 +12,7 @@ export {
   syntheticOod,
   syntheticOutliers,
 } from './data/synthetic/index.js';
+export { VALIDATION_FAMILIES, type ValidationFamily, validationOutliers } from './data/validation-outliers.js';
 export * from './errors.js';
 export { type Counters, Engine, type Storage } from './gpu/engine.js';
 export { gradients } from './graph/differentiate.js';

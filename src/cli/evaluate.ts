@@ -5,17 +5,18 @@ import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
 import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
-import { AVERAGE, formatTable, PROTOCOLS, type Protocol } from '../ood/evaluate.js';
+import { formatTable, PROTOCOLS, type Protocol } from '../ood/evaluate.js';
 import { CONVENTIONS } from '../ood/metrics.js';
 import { embeddedTest, embeddedWeights } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
 import { evaluateNetwork, obtainFits, readFit } from './evaluation.js';
+import { OOD_HELP, readOodSets, requireOodNames } from './ood-sets.js';
 import {
   addExamples,
   addQuiet,
   addScoring,
-  namedPath,
   normalization,
+  oodSet,
   positiveInteger,
   type Scoring,
   seed,
@@ -43,11 +44,7 @@ export function defineEvaluate(command: Command): void {
     )
     .option('--weights <file>', 'the network (default: the embedded one)')
     .option('--in <file>', `labelled in-distribution test images: ${IMAGE_FORMATS} (default: the embedded set)`)
-    .option(
-      '--ood <name=file...>',
-      'out-of-distribution images and what to call them (default: the embedded families)',
-      namedPath,
-    )
+    .option('--ood <name=file...>', `${OOD_HELP} (default: the embedded families)`, oodSet)
     .option('--protocol <name>', Object.keys(PROTOCOLS).join(', '), 'paper')
     .option('--ood-count <n>', 'use the first n images of each out-of-distribution set alone', positiveInteger)
     .option('--seed <n>', 'of the draws and the bootstrap', seed, 1)
@@ -69,6 +66,16 @@ export function defineEvaluate(command: Command): void {
   ]);
 }
 
+function embeddedSets({ oodCount }: Arguments) {
+  const { inDistribution, ood } = embeddedTest();
+  return { inDistribution, ood: ood.map((set) => subset(set, 0, Math.min(set.count, oodCount ?? set.count))) };
+}
+
+async function readSets(path: string, { ood, oodCount, seed }: Arguments) {
+  const inDistribution = await readImageSet(path, { split: 'test' });
+  return { inDistribution, ood: await readOodSets(ood!, inDistribution, { count: oodCount, seed }) };
+}
+
 async function run(args: Arguments): Promise<void> {
   if (!Object.hasOwn(PROTOCOLS, args.protocol)) {
     throw new UsageError(`--protocol ${args.protocol} does not exist: give ${Object.keys(PROTOCOLS).join(', ')}`);
@@ -78,37 +85,24 @@ async function run(args: Arguments): Promise<void> {
       `--${args.in ? 'ood' : 'in'} is missing: give --in and --ood, or neither for the embedded sets`,
     );
   }
-  if (args.ood?.has(AVERAGE))
-    throw new UsageError(`--ood ${AVERAGE}=.. takes the name of the row of means: give the set another`);
+  if (args.ood) requireOodNames(args.ood);
   if (args.json && args.json !== '-') await checkWritable(args.json);
   const weights = args.weights ?? embeddedWeights();
   const network = decodeNetwork(await readStateDict(weights), weights, args.normalize);
   const fitSource = await readFit(network, args);
-  const sets = args.in
-    ? {
-        inDistribution: await readImageSet(args.in, { split: 'test' }),
-        ood: await Promise.all(
-          [...args.ood!].map(async ([name, path]) => ({ ...(await readImageSet(path, { split: 'test' })), name })),
-        ),
-      }
-    : embeddedTest();
+  const sets = args.in ? await readSets(args.in, args) : embeddedSets(args);
   requireLabels(sets.inDistribution, network.config.classes);
   const engine = await openAnnouncedEngine(args);
-  const evaluation = await evaluateNetwork(
-    engine,
-    network,
-    { ...sets, ood: sets.ood.map((set) => subset(set, 0, Math.min(set.count, args.oodCount ?? set.count))) },
-    {
-      scores: args.scores,
-      temperature: args.temperature,
-      epsilon: args.epsilon,
-      fits: await obtainFits(engine, network, fitSource),
-      protocol: args.protocol as Protocol,
-      seed: args.seed,
-      label: 'evaluate',
-      quiet: args.quiet,
-    },
-  );
+  const evaluation = await evaluateNetwork(engine, network, sets, {
+    scores: args.scores,
+    temperature: args.temperature,
+    epsilon: args.epsilon,
+    fits: await obtainFits(engine, network, fitSource),
+    protocol: args.protocol as Protocol,
+    seed: args.seed,
+    label: 'evaluate',
+    quiet: args.quiet,
+  });
   engine.destroy();
   const json = `${JSON.stringify(evaluation, null, 2)}\n`;
   if (args.json === '-') process.stdout.write(json);

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseNormalization } from '../data/normalization.js';
+import { VALIDATION_FAMILIES } from '../data/validation-outliers.js';
 import { EnergateError } from '../errors.js';
 import { SCORES } from '../ood/scores.js';
 
@@ -49,17 +50,23 @@ export function normalization(text: string): ReturnType<typeof parseNormalizatio
   }
 }
 
-/** Each `NAME=PATH` of an option that takes one or several, gathered in order. */
+/** Each `NAME=PATH` of an option that takes one or several, gathered in order; a name in `alone` may be given without a path. */
 export function namedPath(
   text: string,
   previous: ReadonlyMap<string, string> = new Map(),
+  alone: readonly string[] = [],
 ): ReadonlyMap<string, string> {
+  const isAlone = alone.includes(text);
   const at = text.indexOf('=');
-  const [name, path] = [text.slice(0, at), text.slice(at + 1)];
-  if (at < 1 || path === '') throw new InvalidArgumentError('give NAME=PATH');
+  const [name, path] = isAlone ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+  if (!isAlone && (at < 1 || path === '')) throw new InvalidArgumentError('give NAME=PATH');
   if (previous.has(name)) throw new InvalidArgumentError(`the name ${name} is taken already; give each its own`);
   return new Map([...previous, [name, path]]);
 }
+
+/** `--ood`: NAME=PATH, or the name of a family of validation outliers. */
+export const oodSet = (text: string, previous?: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
+  namedPath(text, previous, VALIDATION_FAMILIES);
 
 /** A parser of comma-separated lists whose members are among `allowed`, each once. */
 export function listOf<T extends string>(allowed: readonly T[]): (text: string) => readonly T[] {

@@ -23,7 +23,14 @@ export interface SetScores extends Outputs {
   readonly scores: ReadonlyMap<string, Float64Array>;
 }
 
+/** Keeps what a network said, so that it is not asked again. */
+export interface OutputMemory {
+  get(network: Network, set: ImageSet, perturbation: Perturbation | undefined): Promise<Outputs | undefined>;
+  put(network: Network, set: ImageSet, perturbation: Perturbation | undefined, outputs: Outputs): Promise<void>;
+}
+
 interface Progress {
+  memory?: OutputMemory | undefined;
   /** Gets the number of images the network has been asked about. */
   onProgress?: ((done: number) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -76,7 +83,7 @@ export async function scoreSets(
   names: readonly string[],
   options: ScoreOptions & Progress & { fits?: Fits | undefined } = {},
 ): Promise<SetScores[]> {
-  const { fits = new Map<string, ScoreState>(), onProgress, signal, ...scoreOptions } = options;
+  const { fits = new Map<string, ScoreState>(), onProgress, signal, memory, ...scoreOptions } = options;
   const missing = fittedScores(names).find((name) => !fits.has(name));
   if (missing) throw new UsageError(`${missing} must be fitted on training images first`);
   const { classes } = network.config;
@@ -87,6 +94,7 @@ export async function scoreSets(
     const outputs = await ask(engine, network, sets, perturbation, {
       onProgress: onProgress && ((done) => onProgress(before + done)),
       signal,
+      memory,
     });
     before += total;
     return outputs;
@@ -159,24 +167,31 @@ function headOf({ state }: Network): Head {
   return { weight: state.get('fc.weight')!.data, bias: state.get('fc.bias')!.data };
 }
 
-/** Outputs for each set. */
+/** Outputs for each set: those that are remembered, and the network's where it has to be asked. */
 async function ask(
   engine: Engine,
   network: Network,
   sets: readonly ImageSet[],
   perturbation: Perturbation | undefined,
-  { onProgress, signal }: Progress,
+  { onProgress, signal, memory }: Progress,
 ): Promise<Outputs[]> {
-  const classifier = await Classifier.create(engine, network, { perturbation });
+  let classifier: Classifier | undefined;
   try {
     const outputs: Outputs[] = [];
     let before = 0;
     for (const set of sets) {
-      outputs.push(await classifier.run(set, { onProgress: (done) => onProgress?.(before + done), signal }));
+      let of = await memory?.get(network, set, perturbation);
+      if (!of) {
+        classifier ??= await Classifier.create(engine, network, { perturbation });
+        of = await classifier.run(set, { onProgress: (done) => onProgress?.(before + done), signal });
+        await memory?.put(network, set, perturbation, of);
+      }
+      outputs.push(of);
       before += set.count;
+      onProgress?.(before);
     }
     return outputs;
   } finally {
-    classifier.destroy();
+    classifier?.destroy();
   }
 }

@@ -1,13 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, expect, it } from 'vitest';
 import { subset } from '../../src/data/image-set.js';
+import { validationOutliers } from '../../src/data/validation-outliers.js';
 import { Classifier } from '../../src/nn/classifier.js';
 import { metrics } from '../../src/ood/metrics.js';
 import { energy, msp } from '../../src/ood/scores.js';
 import { engine } from '../support/gpu.js';
 import { data, reference } from '../support/training.js';
 import { energate } from './support/run.js';
-import { npzOf, WEIGHTS, workspace } from './support/workspace.js';
+import { inProcess, npzOf, WEIGHTS, workspace } from './support/workspace.js';
 
 const { path } = workspace();
 const white = {
@@ -99,4 +100,19 @@ it('evaluate --json -: nothing on stdout but the figures; scores and protocol as
     ['maxlogit', 'white'],
     ['maxlogit', 'average'],
   ]);
+});
+
+it('--ood NAME alone: images made from those of --in, a fifth as many', async () => {
+  const made = validationOutliers('inversion', data.inDistribution, { seed: 9, count: 3 });
+  writeFileSync(path('inversion.npz'), npzOf(made));
+  const evaluated = async (ood: string) => {
+    const json = path('made.json');
+    const args = ['--in', path('in.npz'), '--ood', ood, '--seed', '9', '--protocol', 'full', '--json', json, '--quiet'];
+    const result = await inProcess(['evaluate', '--weights', WEIGHTS, ...args]);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    return JSON.parse(readFileSync(json, 'utf8'));
+  };
+  const alone = await evaluated('inversion');
+  expect(alone.results[0]).toMatchObject({ set: 'inversion', ood_count: 3 });
+  expect(alone).toEqual(await evaluated(`inversion=${path('inversion.npz')}`));
 });

@@ -65,6 +65,19 @@ describe('namedPath', () => {
   });
 });
 
+describe('oodSet', () => {
+  it('takes the name of a family of validation outliers alone, and any other with its path', () => {
+    const sets = parse(options.oodSet, 'jigsaw', 'svhn=a.npz', 'speckle=b.npz') as Map<string, string>;
+    expect([...sets]).toEqual([
+      ['jigsaw', ''],
+      ['svhn', 'a.npz'],
+      ['speckle', 'b.npz'],
+    ]);
+    expect(parse(options.oodSet, 'svhn')).toMatch(/give NAME=PATH/);
+    expect(parse(options.oodSet, 'jigsaw', 'jigsaw=a.npz')).toMatch(/the name jigsaw is taken already/);
+  });
+});
+
 describe('listOf', () => {
   const scores = options.listOf(['msp', 'energy', 'maxlogit']);
 
