@@ -11,6 +11,15 @@ const SEED = 1;
 /** The images that the network in weights/ was trained on. */
 export const embeddedTraining = (): ImageSet => syntheticImages({ seed: SEED, count: 12_000, split: 'train' });
 
+/** How the embedded network is fine-tuned: what it needs, and minutes on two cores without a GPU. */
+export const FINETUNING = { steps: 80, batch: 32, outlierBatch: 64, lr: 0.003, mIn: -13, mOut: -3, dropout: 0 };
+
+/** Margins to try on it. */
+export const EMBEDDED_GRID = { mIn: [-17, -13, -9], mOut: [-5, -1] };
+
+/** Images of the ten classes to choose margins on. */
+export const embeddedValidation = (): ImageSet => syntheticImages({ seed: SEED, count: 500, split: 'validation' });
+
 /** Images of kinds that no test family holds. */
 export const embeddedOutliers = (): ImageSet => syntheticOutliers({ seed: SEED, count: 4000 });
 

@@ -10,7 +10,7 @@ import { OPTIMISER, type StepLog, type TrainingData, type TrainingOptions } from
 import { readStateDict } from '../node/files.js';
 import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import type { NetworkEvaluation } from '../ood/evaluate.js';
-import { embeddedFinetuning, embeddedTest, embeddedWeights } from './embedded.js';
+import { embeddedFinetuning, embeddedTest, embeddedWeights, FINETUNING } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
 import { evaluateNetwork } from './evaluation.js';
 import { addExamples, normalization } from './options.js';
@@ -36,17 +36,8 @@ interface Arguments extends TrainingArguments, OutlierArguments {
 
 const DEFAULTS = { epochs: 10, batch: 128, lr: 0.001 };
 
-/** The embedded run: what the small network needs, and minutes on two cores without a GPU. Any option given wins. */
-const EMBEDDED = {
-  steps: 80,
-  batch: 32,
-  outlierBatch: 64,
-  lr: 0.003,
-  mIn: -13,
-  mOut: -3,
-  dropout: 0,
-  output: 'finetuned.safetensors',
-};
+/** The embedded run. Any option given wins. */
+const EMBEDDED = { ...FINETUNING, output: 'finetuned.safetensors' };
 
 /** Its settings as they would be given, for the help text: they differ from the defaults of the options. */
 const EMBEDDED_FLAGS = Object.entries(EMBEDDED)

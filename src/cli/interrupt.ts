@@ -43,3 +43,19 @@ export function catchInterrupts(): { readonly signal: AbortSignal; release(): vo
     },
   };
 }
+
+/**
+ * Runs what keeps all that it has done where it finds it again: Ctrl-C stops it by the signal, and the same command goes on.
+ */
+export async function resumable(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const interrupts = catchInterrupts();
+  try {
+    await work(interrupts.signal);
+  } catch (error) {
+    if (error instanceof InterruptedError) error.message = 'stopped; the same command goes on from here';
+    throw error;
+  } finally {
+    // The same press of Ctrl-C may come once more, and must not end a process that is about to say so.
+    if (!interrupts.signal.aborted) interrupts.release();
+  }
+}

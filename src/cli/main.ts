@@ -30,6 +30,14 @@ const COMMANDS: Readonly<Record<string, { summary: string; load(): Promise<(comm
     summary: 'ask a gate about pictures: accepted or refused, class, energy, p-value',
     load: async () => (await import('./check.js')).defineCheck,
   },
+  sweep: {
+    summary: 'choose the margins of the energy loss on validation outliers',
+    load: async () => (await import('./sweep.js')).defineSweep,
+  },
+  experiment: {
+    summary: 'run an experiment of the paper, with a report',
+    load: async () => (await import('./experiment.js')).defineExperiment,
+  },
   metrics: {
     summary: 'AUROC, AUPR and FPR95 of scores from anywhere',
     load: async () => (await import('./metrics.js')).defineMetrics,

@@ -21,6 +21,13 @@ export function nonNegativeNumber(text: string): number {
   return require(number(text), (value) => value >= 0, 'give a number of 0 or more');
 }
 
+/** Numbers with commas between, each once. */
+export function numbers(text: string): readonly number[] {
+  const list = text.split(',').map(number);
+  if (new Set(list).size < list.length) throw new InvalidArgumentError('give each number once');
+  return list;
+}
+
 /** A probability that something is dropped: 0 or more, below 1. */
 export function probability(text: string): number {
   return require(number(text), (value) => value >= 0 && value < 1, 'give a number of 0 or more and below 1');

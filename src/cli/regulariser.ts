@@ -13,7 +13,7 @@ export interface OutlierArguments {
 }
 
 /** Published (Hendrycks et al. 2019; Liu et al. 2020, whose footnote 2 gives the hinge no weight of its own). */
-const LAMBDA = { energy: 0.1, hinge: 0.1, oe: 0.5 } as const;
+export const LAMBDA = { energy: 0.1, hinge: 0.1, oe: 0.5 } as const;
 
 type Loss = keyof typeof LAMBDA;
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -63,7 +64,11 @@ export function addTrainingOptions(command: Command, defaults: { epochs: number;
 }
 
 /** Steps from --steps, else --epochs, else the default. */
-export function stepsOf(args: TrainingArguments, images: number, defaultEpochs: number): number {
+export function stepsOf(
+  args: Pick<TrainingArguments, 'steps' | 'epochs' | 'batch'>,
+  images: number,
+  defaultEpochs: number,
+): number {
   if (args.steps !== undefined && args.epochs !== undefined) throw new UsageError('give --steps or --epochs, not both');
   return args.steps ?? Math.max(1, Math.round(((args.epochs ?? defaultEpochs) * images) / args.batch));
 }
@@ -128,6 +133,9 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   const path = join(folder, CHECKPOINT_FILE);
   return decodeCheckpoint(await readFileBytes(path), path);
 }
+
+/** Whether the folder has a checkpoint. */
+export const hasCheckpoint = (folder: string): boolean => existsSync(join(folder, CHECKPOINT_FILE));
 
 /** A training run from its beginning, or from a checkpoint, to its saved network. */
 export interface Run {

@@ -181,6 +181,22 @@ export function requireLabels(set: ImageProperties, classes: number): Int32Array
 /** What to call a set in messages. */
 export const sourceOf = ({ source, name }: ImageProperties): string => source ?? name;
 
+/** Copies of the images that `indices` name, in that order, with their labels. */
+export function pickImages(set: ImageSet, indices: Uint32Array): ImageSet {
+  const bytes = set.height * set.width * 3;
+  const images = new Uint8Array(indices.length * bytes);
+  indices.forEach((from, to) => {
+    images.set(set.images.subarray(from * bytes, (from + 1) * bytes), to * bytes);
+  });
+  const { labels } = set;
+  return {
+    ...set,
+    images,
+    count: indices.length,
+    ...(labels && { labels: Int32Array.from(indices, (index) => labels[index]!) }),
+  };
+}
+
 /**
  * `count` images from image `start` on, without a copy.
  * @throws {DataError} if the set has no such images.

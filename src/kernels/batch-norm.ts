@@ -133,8 +133,25 @@ export function batchNormBackwardSums<B>(
 }
 
 /**
+ * The `coefficients` [5, channels] of {@link batchNormBackward} for running statistics, where no parameter's gradient is
+ * wanted; the others are [channels].
+ */
+export function batchNormCoefficients<B>(
+  channels: number,
+  b: { mean: B; variance: B; gamma: B; beta: B; coefficients: B },
+): Dispatch<B> {
+  return {
+    shader: 'batch_norm_coefficients',
+    constants: { CHANNELS: channels, EPSILON: BATCH_NORM_EPSILON, WORKGROUP },
+    bindings: [b.mean, b.variance, b.gamma, b.beta, b.coefficients],
+    workgroups: [Math.ceil(channels / WORKGROUP), 1, 1],
+  };
+}
+
+/**
  * Gradient of batch norm's input: `x`, `gradient` (of the output), `y` (of x) and `residual`, added on store, are
- * [rows, channels]; `coefficients` [5, channels] comes from {@link batchNormBackwardSums}.
+ * [rows, channels]; `coefficients` [5, channels] comes from {@link batchNormBackwardSums} or
+ * {@link batchNormCoefficients}.
  */
 export function batchNormBackward<B>(
   shape: BatchNormShape,

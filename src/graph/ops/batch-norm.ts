@@ -54,6 +54,11 @@ const batchNormOp: Op<Fold> = {
         `batch_norm: cannot differentiate through statistics of another tensor than its input ${x!.name}`,
       );
     }
+    if (!batchStatistics && !needed[3] && !needed[4]) {
+      // Nothing has to be summed: the statistics stand still, and nobody asks for the parameters' gradients.
+      const [still] = graph.apply(coefficientsOp, [mean!, variance!, gamma!, beta!], undefined);
+      return graph.apply(backwardOp, [x!, gradient!, still!, ...step], { ...attributes, residual: false });
+    }
     const [dGamma, dBeta, coefficients] = graph.apply(
       backwardSumsOp,
       [x!, mean!, variance!, gamma!, beta!, gradient!, ...step],
@@ -87,6 +92,21 @@ const backwardSumsOp: Op<Fold & { batchStatistics: boolean }> = {
       coefficients: coefficients!,
     });
   },
+};
+
+/** Inputs: mean, variance, gamma, beta. Output: coefficients. */
+const coefficientsOp: Op<undefined> = {
+  name: 'batch_norm_coefficients',
+  outputs: ([mean]) => [[5, mean!.shape[0]!]],
+  lower: ({ inputs: [mean, variance, gamma, beta], outputs: [coefficients] }) => [
+    kernels.batchNormCoefficients(mean!.shape[0]!, {
+      mean: mean!,
+      variance: variance!,
+      gamma: gamma!,
+      beta: beta!,
+      coefficients: coefficients!,
+    }),
+  ],
 };
 
 /** Inputs: x, the output's gradient, coefficients, step where there is dropout, and last the residual where there is one. */
