@@ -7,7 +7,7 @@ import { type Decision, Detector } from '../gate/detector.js';
 import { decodeGate } from '../gate/gate-file.js';
 import { fitPicture, type Picture } from '../gate/resize.js';
 import { readFileBytes } from '../node/files.js';
-import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { readImageSet } from '../node/images.js';
 import { isPictureName, listPictures, readPicture } from '../node/pictures.js';
 import { openAnnouncedEngine } from './engine.js';
 import { Exit } from './exit.js';
@@ -34,7 +34,10 @@ export function defineCheck(command: Command): void {
     .description(
       'Ask a gate about images: is each in-distribution (accepted) or not (REFUSED), which class does the network name, its energy, and its p-value: of in-distribution images, at most a fraction p has a p-value of p or less.',
     )
-    .argument('<images...>', `PNG, JPEG or WebP files, folders of them, or sets: ${IMAGE_FORMATS}`)
+    .argument(
+      '<images...>',
+      'pictures (.png, .jpg, .webp), folders of them, or image sets (.npz, .npy, .mat, .tar, CIFAR)',
+    )
     .requiredOption('--gate <file>', 'what "energate calibrate" wrote')
     .option('--jsonl', 'a line of JSON an image: image, accepted, label, class, energy, score, p_value')
     .option('--strict', 'exit with code 3 where an image was refused');

@@ -1,5 +1,4 @@
-import { type ImageSet, sourceOf } from '../data/image-set.js';
-import { DataError } from '../errors.js';
+import type { ImageSet } from '../data/image-set.js';
 import type { Engine } from '../gpu/engine.js';
 import { labelsOf } from '../nn/classifier.js';
 import type { Network } from '../nn/network.js';
@@ -26,7 +25,7 @@ export interface GateOptions extends ScoreOptions {
 
 /**
  * A gate from a network and held-out in-distribution images: images that it was not trained on, and that what comes later is
- * like. Their labels are not used.
+ * like. Their labels are not used; names of as many classes as the network has are, where it knows none.
  * @throws DataError where there are too few images for this rate, or a weight is too large for float16
  * @throws UsageError where the score does not exist or has no fit, or a number is out of range
  */
@@ -38,13 +37,9 @@ export async function calibrateGate(
 ): Promise<Gate> {
   const { accept, score = 'energy', temperature, epsilon, fits, perClass = false, precision = 'float32' } = options;
   const { onProgress, signal } = options;
-  const classNames = network.classNames ?? images.classNames;
-  if (classNames && classNames.length !== network.config.classes) {
-    throw new DataError(
-      `${sourceOf(images)} has ${classNames.length} classes, but the network has ${network.config.classes}; give the data set that the network was made for`,
-    );
-  }
-  const held: Network = { ...atPrecision(network, precision), classNames };
+  // Pictures may lie in folders that are no classes.
+  const named = images.classNames?.length === network.config.classes ? images.classNames : undefined;
+  const held: Network = { ...atPrecision(network, precision), classNames: network.classNames ?? named };
   const [scored] = await scoreSets(engine, held, [images], [score], { temperature, epsilon, fits, onProgress, signal });
   const gate: Gate = {
     network: held,

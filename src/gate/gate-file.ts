@@ -111,17 +111,21 @@ interface Said extends Pick<Gate, 'precision' | 'score' | 'temperature' | 'epsil
   readonly acceptance_bounds_95: readonly (readonly [number, number])[];
 }
 
-function readSaid(text: string | undefined, source: string): Said {
+function parseObject(text: string | undefined, name: string, source: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text ?? '');
   } catch {
-    throw new DataError(`${source}: its metadata's gate is not JSON; make it again`);
+    throw new DataError(`${source}: its metadata's ${name} is not JSON; make it again`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new DataError(`${source}: its metadata's gate is not a JSON object; make it again`);
+    throw new DataError(`${source}: its metadata's ${name} is not a JSON object; make it again`);
   }
-  const said = value as Record<string, unknown>;
+  return value as Record<string, unknown>;
+}
+
+function readSaid(text: string | undefined, source: string): Said {
+  const said = parseObject(text, 'gate', source);
   if (typeof said.score === 'string' && !Object.hasOwn(SCORES, said.score)) {
     throw new DataError(
       `${source} decides by the score '${quote(said.score)}', which this does not know; update energate`,
@@ -160,10 +164,12 @@ function readNetwork(tensors: ReadonlyMap<string, NdArray>, metadata: Record<str
     if (metadata[name] === undefined) throw new DataError(`${source} has no ${name} in its metadata; make it again`);
   }
   const network = decodeNetwork({ tensors: new Map(tensors), metadata }, source);
-  if (networkMetadata(network).network !== metadata.network) {
+  const { config } = network;
+  const described = parseObject(metadata.network, 'network', source);
+  if (Object.entries({ kind: 'wide-resnet', ...config }).some(([key, value]) => described[key] !== value)) {
     throw new DataError(`${source}: its metadata's network is not the one that its tensors make; make it again`);
   }
-  const { classNames, config } = network;
+  const { classNames } = network;
   if (classNames && classNames.length !== config.classes) {
     throw new DataError(
       `${source} names ${classNames.length} classes, but its network has ${config.classes}; make it again`,

@@ -36,16 +36,8 @@ export function calibratorsOf(
   accept: number,
 ): readonly [Calibrator, ...Calibrator[]] {
   if (!labels) return [new Calibrator(scores, { accept })];
-  return Array.from({ length: network.config.classes }, (_, k) => {
-    const name = network.classNames?.[k] ?? `class ${k}`;
-    const own = scores.filter((_, i) => labels[i] === k);
-    try {
-      return new Calibrator(own, { accept });
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      throw new DataError(`${name}: ${error.message}, or calibrate all classes together`, { cause: error });
-    }
-  }) as unknown as [Calibrator, ...Calibrator[]];
+  const { config, classNames } = network;
+  return Calibrator.perClass(scores, labels, config.classes, { accept, classNames }) as [Calibrator, ...Calibrator[]];
 }
 
 /**

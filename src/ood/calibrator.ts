@@ -47,6 +47,36 @@ export class Calibrator {
     this.threshold = sorted[this.rank - 1]!;
   }
 
+  /**
+   * One calibrator a class, each of the scores of the inputs that the network gave that class: the rate asked for then holds
+   * for the inputs of every predicted class, and not only on average over them (Mondrian conformal prediction; Vovk et al. 2005).
+   * @param labels the predicted class of each score, 0 to `classes` - 1
+   * @param options.classNames for messages
+   * @throws {DataError} if a class has too few scores, or labels do not fit
+   */
+  static perClass(
+    scores: Scores,
+    labels: ArrayLike<number>,
+    classes: number,
+    { accept, classNames }: { accept: number; classNames?: readonly string[] | undefined },
+  ): Calibrator[] {
+    if (labels.length !== scores.length) {
+      throw new DataError(`${labels.length} labels for ${scores.length} scores; give one for each`);
+    }
+    const bad = Array.from(labels).find((label) => !(Number.isInteger(label) && label >= 0 && label < classes));
+    if (bad !== undefined) throw new DataError(`a label is ${bad}; the classes are 0 to ${classes - 1}`);
+    return Array.from({ length: classes }, (_, k) => {
+      const own = Array.from(scores).filter((_, i) => labels[i] === k);
+      try {
+        return new Calibrator(own, { accept });
+      } catch (error) {
+        if (!(error instanceof DataError)) throw error;
+        const name = classNames?.[k] ?? `class ${k}`;
+        throw new DataError(`${name}: ${error.message}, or calibrate all classes together`, { cause: error });
+      }
+    });
+  }
+
   /** Is an input of this score taken for in-distribution? The same as `pValue(score) > 1 - accept`. */
   accepts(score: number): boolean {
     return score >= this.threshold;

@@ -84,6 +84,12 @@ describe('a gate file', () => {
     );
   });
 
+  it('does not mind in which order the network was described', async () => {
+    const { depth, width, classes } = network.config;
+    const other = { ...gate, network: { ...network, config: { classes, width, depth } } };
+    expect((await decodeGate(await encodeGate(other), 'x')).network.config).toEqual({ depth, width, classes });
+  });
+
   it('is refused where there are too few scores for its rate', async () => {
     const few = { ...full, calibration: { scores, labels: new Int32Array(400) } };
     await expect(encodeGate(few)).rejects.toThrow(

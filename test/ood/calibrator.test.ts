@@ -111,6 +111,35 @@ describe('Calibrator', () => {
     expect(Math.abs(held / runs - 0.9645)).toBeLessThan(4 * Math.sqrt((0.9645 * 0.0355) / runs));
   });
 
+  it('a class: each class gets the rate, which one threshold for both gives neither', () => {
+    const n = 4000;
+    // Scores of class 1 are 0.3 higher.
+    const draw = (name: string) => uniforms(n, name).map((u, i) => u + 0.3 * (i % 2));
+    const labels = Array.from({ length: n }, (_, i) => i % 2);
+    const rates = (gates: readonly Calibrator[]) => {
+      const fresh = draw('later');
+      return [0, 1].map((k) => {
+        const own = fresh.filter((_, i) => i % 2 === k);
+        return own.filter((score) => gates[k]!.accepts(score)).length / own.length;
+      });
+    };
+    const gates = Calibrator.perClass(draw('held'), labels, 2, { accept: 0.9 });
+    // Beta and binomial, 2000 each: a standard error of 0.0095.
+    for (const rate of rates(gates)) expect(Math.abs(rate - 0.9)).toBeLessThan(0.038);
+    const one = new Calibrator(draw('held'), { accept: 0.9 });
+    expect(rates([one, one])[0]).toBeLessThan(0.85);
+    expect(rates([one, one])[1]).toBeGreaterThan(0.99);
+    expect(() => Calibrator.perClass([1, 2], [0], 2, { accept: 0.5 })).toThrow(
+      '1 labels for 2 scores; give one for each',
+    );
+    expect(() => Calibrator.perClass([1, 2], [0, 2], 2, { accept: 0.5 })).toThrow(
+      'a label is 2; the classes are 0 to 1',
+    );
+    expect(() => Calibrator.perClass([1, 2], [0, 0], 2, { accept: 0.5, classNames: ['cat', 'dog'] })).toThrow(
+      'dog: 0 calibration scores are too few to accept 50 %; give at least 1, or calibrate all classes together',
+    );
+  });
+
   it('survives JSON', () => {
     const gate = new Calibrator(uniforms(100, 'json'), { accept: 0.95 });
     const copy = Calibrator.from(JSON.parse(JSON.stringify(gate)));
