@@ -29,6 +29,8 @@ export class Session {
   name = '';
   accept = 0.95;
   calibrators: readonly Calibrator[] = [];
+  /** The highest rate that the calibration allows: n / (n + 1), of the class with the fewest images. */
+  highestRate = 1;
   readonly pictures: Shown[] = [];
   /** Called after every change. */
   onChange: () => void = () => {};
@@ -36,26 +38,43 @@ export class Session {
   /** What the engine is doing for this session; each task waits for the one before. */
   private tasks: Promise<unknown> = Promise.resolve();
 
-  /** Decide by this gate, at the rate that it was made for. The calibration shows before the engine is ready. */
-  use(gate: Gate, name: string): Promise<void> {
-    this.gate = gate;
-    this.name = name;
-    this.calibrators = calibratorsOf(gate, gate.accept);
-    this.accept = gate.accept;
-    for (const picture of this.pictures) delete picture.scored;
-    this.onChange();
-    return this.inTurn(async () => {
+  /**
+   * Decide by this gate. Its calibration shows before the engine is ready.
+   * @param accept the rate; the one that the gate was made for where it is absent, or too high for its calibration
+   * @throws what the engine says of a gate that it cannot use; then the gate before stays
+   */
+  async use(gate: Gate, name: string, accept = gate.accept): Promise<void> {
+    const before = this.gate && ([this.gate, this.name, this.accept] as const);
+    this.take(gate, name, accept);
+    await this.inTurn(async () => {
       if (this.gate !== gate) return;
       await this.client?.call('use', gate);
       await this.ask(this.pictures);
+    }).catch(async (error: unknown) => {
+      if (before && before[0] !== gate && this.gate === gate) {
+        this.take(...before);
+        await this.inTurn(() => this.ask(this.pictures));
+      }
+      throw error;
     });
   }
 
-  /** An engine that is open, from now on. */
+  /** An engine that is open, from now on; none where it was lost. */
   connect(client: EngineClient | undefined): Promise<void> {
     this.client = client;
     this.tasks = Promise.resolve();
-    return this.gate && client ? this.use(this.gate, this.name) : Promise.resolve();
+    return this.gate && client ? this.use(this.gate, this.name, this.accept) : Promise.resolve();
+  }
+
+  private take(gate: Gate, name: string, accept: number): void {
+    const counts = calibratorsOf(gate, gate.accept).map(({ scores }) => scores.length);
+    this.gate = gate;
+    this.name = name;
+    this.highestRate = Math.min(...counts.map((n) => n / (n + 1)));
+    this.accept = accept <= this.highestRate ? accept : gate.accept;
+    this.calibrators = calibratorsOf(gate, this.accept);
+    for (const picture of this.pictures) delete picture.scored;
+    this.onChange();
   }
 
   /** @throws DataError where the calibration images are too few for this rate */
@@ -63,12 +82,6 @@ export class Session {
     this.calibrators = calibratorsOf(this.gate!, fraction);
     this.accept = fraction;
     this.onChange();
-  }
-
-  /** The highest rate that the calibration allows: n / (n + 1), of the class with the fewest images. */
-  get highestRate(): number {
-    const fewest = Math.min(...this.calibrators.map(({ scores }) => scores.length));
-    return fewest / (fewest + 1);
   }
 
   show(pictures: readonly Shown[]): Promise<void> {

@@ -90,7 +90,8 @@ export function decisions(
 /** Until so many pictures were decided about. */
 export async function decided(page: Page, count: number): Promise<void> {
   await page.waitForFunction(
-    (count) => document.querySelectorAll('[data-verdict=accepted], [data-verdict=refused]').length === count,
+    (count) =>
+      document.querySelectorAll('.picture:is([data-verdict=accepted], [data-verdict=refused])').length === count,
     count,
     { timeout: 60_000 },
   );

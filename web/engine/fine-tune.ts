@@ -1,7 +1,6 @@
 /** Fine-tuning in the worker: data, training with energies measured on the way, and a new calibration. */
 import {
   Calibrator,
-  calibrateGate,
   DataError,
   Detector,
   type Engine,
@@ -76,16 +75,13 @@ export async function fineTune(
   signal: AbortSignal,
 ): Promise<FineTuned> {
   onEvent({ phase: 'drawing' });
-  const data = await dataOf(
-    options,
-    engine.adapter.software ? { probe: 48, calibration: 320 } : { probe: 256, calibration: 1000 },
-  );
+  const data = await dataOf(options, engine.adapter.software ? { probe: 48, calibration: 320 } : FULL);
   // Too few images are found now, not after training.
   new Calibrator(new Float64Array(data.calibration.count), { accept: options.accept });
 
   onEvent({ phase: 'compiling' });
   const measure = (step: number, network: Network) =>
-    probe(engine, network, data, { gate, step, accept: options.accept });
+    withDetector(engine, { ...gate, network }, (detector) => probe(detector, data, step, options.accept));
   const before = await measure(0, gate.network);
   onEvent({ probe: before });
   const margins = options.margins ?? proposeMargins(spread(before.inDistribution), spread(before.outliers));
@@ -104,25 +100,43 @@ export async function fineTune(
     seed: 1,
   });
   try {
-    let [next, probed] = [0, 0];
+    let next = 0;
     await trainer.run(async (logs) => {
       onEvent({ logs });
       if (performance.now() < next || trainer.step === options.steps) return;
       const start = performance.now();
-      probed = trainer.step;
-      onEvent({ probe: await measure(probed, await trainer.network()) });
+      onEvent({ probe: await measure(trainer.step, await trainer.network()) });
       next = performance.now() + Math.max(400, (performance.now() - start) / PROBE_SHARE);
     }, signal);
     const network = await trainer.network();
-    if (probed < trainer.step) onEvent({ probe: await measure(trainer.step, network) });
-
     onEvent({ phase: 'calibrating' });
-    const { accept } = options;
-    return { gate: await calibrateGate(engine, network, data.calibration, { accept }), steps: trainer.step };
+    return await withDetector(engine, { ...gate, network }, async (detector) => {
+      onEvent({ probe: await probe(detector, data, trainer.step, options.accept) });
+      const scores = Float64Array.from(await detector.check(data.calibration), ({ score }) => score);
+      const { accept } = options;
+      return {
+        gate: { network, precision: 'float32', score: 'energy', accept, calibration: { scores } },
+        steps: trainer.step,
+      };
+    });
   } finally {
     trainer.destroy();
   }
 }
+
+/** Ask this gate's network for energies, whatever the gate's own score is. */
+async function withDetector<T>(engine: Engine, gate: Gate, ask: (detector: Detector) => Promise<T>): Promise<T> {
+  const energies: Gate = { ...gate, score: 'energy', temperature: undefined, epsilon: undefined, fit: undefined };
+  const detector = await Detector.of(engine, energies, { batch: BATCH });
+  try {
+    return await ask(detector);
+  } finally {
+    detector.destroy();
+  }
+}
+
+/** How many images are watched, of each kind, and how many are calibrated on. */
+const FULL = { probe: 256, calibration: 1000 };
 
 interface Data {
   readonly training: { readonly inDistribution: ImageSet; readonly outliers: ImageSet };
@@ -132,13 +146,15 @@ interface Data {
 }
 
 async function dataOf(
-  { inDistribution, outliers, steps, batch, outlierBatch }: FineTuneOptions,
-  counts: { probe: number; calibration: number },
+  { inDistribution, outliers, steps, batch, outlierBatch, accept }: FineTuneOptions,
+  counts: typeof FULL,
 ): Promise<Data> {
   const own = inDistribution && split(inDistribution);
   // No more than the run can take, and no more than it takes to draw in a few seconds.
   const images = Math.min(2000, steps * batch);
   const outside = Math.min(2000, steps * outlierBatch);
+  // So many allow this rate.
+  const least = Math.ceil(accept / (1 - accept));
   return {
     training: {
       inDistribution: own?.training ?? syntheticImages({ seed: 1, count: images, split: 'train' }),
@@ -152,7 +168,8 @@ async function dataOf(
       // A few pictures of one's own are all needed for training; the embedded ones are of another seed.
       outliers: takeImages(outliers ?? syntheticOutliers({ seed: 2, count: counts.probe }), counts.probe),
     },
-    calibration: own?.calibration ?? syntheticImages({ seed: 1, count: counts.calibration, split: 'validation' }),
+    calibration:
+      own?.calibration ?? syntheticImages({ seed: 1, count: Math.max(counts.calibration, least), split: 'validation' }),
   };
 }
 
@@ -168,30 +185,20 @@ function split(set: ImageSet): { training: ImageSet; watched: ImageSet; calibrat
   };
 }
 
-async function probe(
-  engine: Engine,
-  network: Network,
-  { watched }: Data,
-  { gate, step, accept }: { gate: Gate; step: number; accept: number },
-): Promise<Probe> {
-  const detector = await Detector.of(engine, { ...gate, network, score: 'energy' }, { batch: BATCH });
-  try {
-    const inside = await detector.check(watched.inDistribution);
-    const outside = await detector.check(watched.outliers);
-    const { labels, count } = watched.inDistribution;
-    const right = inside.filter(({ label }, i) => label === labels![i]).length;
-    const energies = Float64Array.from(inside, ({ energy }) => energy).sort();
-    const limit = energies[Math.min(count - 1, Math.floor(accept * count))]!;
-    return {
-      step,
-      inDistribution: energies,
-      outliers: Float64Array.from(outside, ({ energy }) => energy),
-      accuracy: right / count,
-      refused: outside.filter(({ energy }) => energy > limit).length / outside.length,
-    };
-  } finally {
-    detector.destroy();
-  }
+async function probe(detector: Detector, { watched }: Data, step: number, accept: number): Promise<Probe> {
+  const inside = await detector.check(watched.inDistribution);
+  const outside = await detector.check(watched.outliers);
+  const { labels, count } = watched.inDistribution;
+  const right = inside.filter(({ label }, i) => label === labels![i]).length;
+  const energies = Float64Array.from(inside, ({ energy }) => energy).sort();
+  const limit = energies[Math.min(count - 1, Math.floor(accept * count))]!;
+  return {
+    step,
+    inDistribution: energies,
+    outliers: Float64Array.from(outside, ({ energy }) => energy),
+    accuracy: right / count,
+    refused: outside.filter(({ energy }) => energy > limit).length / outside.length,
+  };
 }
 
 function spread(energies: Float64Array): { mean: number; std: number } {

@@ -21,7 +21,9 @@ import { BATCH, type FineTuned, type FineTuneEvent, type FineTuneOptions, fineTu
 export type Adapter = Engine['adapter'];
 
 let engine: Promise<Engine> | undefined;
-let detector: Promise<Detector> | undefined;
+let detector: Detector | undefined;
+/** Asking the detector and changing it: one after the other, or it would be freed while it computes. */
+let turn: Promise<unknown> = Promise.resolve();
 let training: AbortController | undefined;
 
 const api = {
@@ -33,16 +35,17 @@ const api = {
     return adapter;
   },
 
-  /** Decide by this gate from now on. */
-  async use(gate: Gate): Promise<void> {
-    const before = detector;
-    detector = engine!.then((engine) => Detector.of(engine, gate, { batch: BATCH }));
-    (await before?.catch(() => undefined))?.destroy();
-    await detector;
+  /** Decide by this gate from now on; by the one before where this one cannot be used. */
+  use(gate: Gate): Promise<void> {
+    return inTurn(async () => {
+      const next = await Detector.of(await engine!, gate, { batch: BATCH });
+      detector?.destroy();
+      detector = next;
+    });
   },
 
-  async check(images: ImageSet): Promise<Decision[]> {
-    return (await detector!).check(images);
+  check(images: ImageSet): Promise<Decision[]> {
+    return inTurn(() => detector!.check(images));
   },
 
   /** Pictures of any size, as the network takes them. They are closed. */
@@ -101,6 +104,12 @@ addEventListener('message', async ({ data: { id, method, args } }: MessageEvent<
     send({ id, error: { name, message } });
   }
 });
+
+function inTurn<T>(task: () => Promise<T>): Promise<T> {
+  const result = turn.then(task);
+  turn = result.catch(() => undefined);
+  return result;
+}
 
 function drawn(family: string, count: number): ImageSet {
   const known = OOD_FAMILIES.find((name) => name === family);

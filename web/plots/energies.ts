@@ -42,7 +42,16 @@ const SPEC = {
       layer: [
         { mark: { type: 'rule', strokeDash: [3, 4], color: 'var(--muted)' }, encoding: { x: x('at') } },
         {
-          mark: { type: 'text', align: 'left', dx: 5, dy: 8, baseline: 'top', color: 'var(--muted)', fontSize: 12 },
+          // Beside its line, on the side of the other one: there it has room.
+          mark: {
+            type: 'text',
+            align: { expr: 'datum.side > 0 ? "left" : "right"' },
+            dx: { expr: '5 * datum.side' },
+            dy: 8,
+            baseline: 'top',
+            color: 'var(--muted)',
+            fontSize: 12,
+          },
           encoding: { x: x('at'), y: { value: 0 }, text: { field: 'name' } },
         },
       ],
@@ -97,8 +106,8 @@ export class EnergyHistograms {
         before: first,
         margins: margins
           ? [
-              { at: margins.mIn, name: 'm_in' },
-              { at: margins.mOut, name: 'm_out' },
+              { at: margins.mIn, name: 'm_in', side: 1 },
+              { at: margins.mOut, name: 'm_out', side: -1 },
             ]
           : [],
       },

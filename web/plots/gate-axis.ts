@@ -1,7 +1,7 @@
 import type { View } from 'vega';
 import type { Calibrator, Gate } from '../../src/index.js';
 import { number } from '../ui/format.js';
-import { extent, histogram } from './histogram.js';
+import { type Bin, extent, histogram } from './histogram.js';
 import { Plot } from './plot.js';
 
 /** A picture on the axis. */
@@ -128,7 +128,7 @@ export class GateAxis {
     const [first] = taus;
     this.threshold = first!;
     const refusedEnd = sign < 0 ? high : low;
-    const bins = histogram(scores, low, high, BINS);
+    const bins = histogram(scores, low, high, BINS).flatMap((bin) => splitAt(bin, taus));
     // With a threshold for each class a bin may be both: it is drawn as most of its classes see it.
     const accepted = (middle: number) => taus.filter((tau) => sign * middle >= sign * tau).length * 2 > taus.length;
     this.plot.update({
@@ -174,6 +174,16 @@ export class GateAxis {
     const room = this.element.clientWidth - this.label.offsetWidth;
     this.label.style.translate = `${Math.max(0, Math.min(room, at - this.label.offsetWidth / 2))}px`;
   }
+}
+
+/** A bin that τ goes through, in two of its height, so that each side has its colour. */
+function splitAt(bin: Bin, taus: readonly number[]): Bin[] {
+  const [tau] = taus;
+  if (taus.length > 1 || tau! <= bin.x0 || tau! >= bin.x1) return [bin];
+  return [
+    { ...bin, x1: tau! },
+    { ...bin, x0: tau! },
+  ];
 }
 
 function describe(gate: Gate, taus: readonly number[], marks: readonly { accepted: boolean }[]): string {

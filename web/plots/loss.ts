@@ -2,31 +2,34 @@ import type { StepLog } from '../../src/index.js';
 import { number } from '../ui/format.js';
 import { Plot } from './plot.js';
 
+/** The bold line is the mean of so many steps; batches differ. */
+const WINDOW = 9;
+
+const x = {
+  field: 'step',
+  type: 'quantitative',
+  scale: { domainMin: 0, domainMax: { expr: 'steps' }, nice: false },
+  axis: { tickCount: 4, tickMinStep: 1, format: 'd', grid: false },
+};
+const y = (field: string) => ({
+  field,
+  type: 'quantitative',
+  scale: { zero: true },
+  axis: { tickCount: 4, domain: false, ticks: false },
+});
+
 const SPEC = {
   height: 220,
   padding: { left: 4, right: 8, top: 4, bottom: 2 },
   params: [{ name: 'steps', value: 1 }],
   data: { name: 'logs', values: [] },
-  mark: {
-    type: 'line',
-    color: 'var(--accent)',
-    strokeWidth: 2,
-    point: { size: 14, filled: true, color: 'var(--accent)' },
-  },
-  encoding: {
-    x: {
-      field: 'step',
-      type: 'quantitative',
-      scale: { domainMin: 0, domainMax: { expr: 'steps' }, nice: false },
-      axis: { tickCount: 4, tickMinStep: 1, format: 'd', grid: false },
+  layer: [
+    {
+      mark: { type: 'line', color: 'var(--accent)', strokeWidth: 1, opacity: 0.45, point: { size: 12 } },
+      encoding: { x, y: y('loss') },
     },
-    y: {
-      field: 'loss',
-      type: 'quantitative',
-      scale: { zero: true },
-      axis: { tickCount: 4, domain: false, ticks: false },
-    },
-  },
+    { mark: { type: 'line', color: 'var(--accent)', strokeWidth: 2.5 }, encoding: { x, y: y('mean') } },
+  ],
 };
 
 /** The loss of each step so far. */
@@ -48,10 +51,15 @@ export class LossCurve {
 
   add(logs: readonly StepLog[]): void {
     this.logs.push(...logs);
-    this.plot.update({ data: { logs: this.logs.map(({ step, loss }) => ({ step, loss })) } });
+    this.plot.update({ data: { logs: this.logs.map(({ step, loss }, i) => ({ step, loss, mean: this.meanAt(i) })) } });
     const [first, last] = [this.logs[0], this.logs.at(-1)];
     if (first && last) {
       this.element.ariaLabel = `Loss: ${number(first.loss)} at step ${first.step}, ${number(last.loss)} at step ${last.step}`;
     }
+  }
+
+  private meanAt(i: number): number {
+    const recent = this.logs.slice(Math.max(0, i - WINDOW + 1), i + 1);
+    return recent.reduce((sum, { loss }) => sum + loss, 0) / recent.length;
   }
 }

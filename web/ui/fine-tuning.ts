@@ -25,7 +25,14 @@ export class FineTuning {
   /** Pictures of one's own, by what they are for. */
   private readonly own: { outliers?: ImageSet; inside?: ImageSet } = {};
   private pair: { before: Gate; after: Gate; names: { before: string; after: string } } | undefined;
-  private run: { steps: number; began: number; first: Probe | undefined; firstLoss: number | undefined } | undefined;
+  private run:
+    | {
+        readonly steps: number;
+        first?: Probe;
+        /** The first figures, and when they came. */
+        began?: { readonly at: number; readonly step: number; readonly loss: number };
+      }
+    | undefined;
 
   private readonly session: Session;
   private readonly client: () => EngineClient | undefined;
@@ -53,8 +60,12 @@ export class FineTuning {
     this.start.disabled = !enabled;
   }
 
-  /** Another gate was opened: what was compared is gone, and its margins are not known. */
+  /** Another gate was opened: what was compared is gone. Of one with other classes neither margins nor images are known. */
   reset(embedded: boolean): void {
+    const [shapes, own] = this.form.querySelectorAll<HTMLInputElement>('[name=inside]');
+    shapes!.disabled = !embedded;
+    (embedded ? shapes! : own!).checked = true;
+    this.showChoices();
     this.pair = undefined;
     find('tuned', HTMLDivElement).hidden = true;
     this.field('mIn').value = embedded ? String(EMBEDDED_MARGINS.mIn) : '';
@@ -78,6 +89,7 @@ export class FineTuning {
         calibrating: 'Calibrating on images it was not trained on…',
       };
       this.phase.textContent = phases[event.phase];
+      this.progress.removeAttribute('value');
       if (event.phase !== 'drawing') say(phases[event.phase]);
     } else if ('margins' in event) {
       this.energies.setMargins(event.margins);
@@ -90,12 +102,12 @@ export class FineTuning {
       this.loss.add(event.logs);
       const last = event.logs.at(-1);
       if (!last) return;
-      run.firstLoss ??= event.logs[0]!.loss;
-      if (run.began === 0) run.began = performance.now();
-      tile('loss', number(last.loss), `${number(run.firstLoss)} at first`);
+      run.began ??= { at: performance.now(), step: last.step, loss: event.logs[0]!.loss };
+      const { at, step, loss } = run.began;
+      tile('loss', number(last.loss), `${number(loss)} at first`);
       this.progress.value = last.step / run.steps;
-      const left = ((performance.now() - run.began) / 1000 / last.step) * (run.steps - last.step);
-      const rest = last.step > 2 && left > 1 ? `, about ${duration(left)} left` : '';
+      const left = ((performance.now() - at) / 1000 / (last.step - step)) * (run.steps - last.step);
+      const rest = last.step > step && left > 1 ? `, about ${duration(left)} left` : '';
       if (!this.stop.disabled) this.phase.textContent = `Step ${last.step} of ${run.steps}${rest}`;
     }
   }
@@ -128,14 +140,14 @@ export class FineTuning {
   }
 
   private begin(steps: number): void {
-    this.run = { steps, began: 0, first: undefined, firstLoss: undefined };
+    this.run = { steps };
     find('run', HTMLDivElement).hidden = false;
     find('tuned', HTMLDivElement).hidden = true;
     this.start.hidden = true;
     this.stop.hidden = false;
     this.stop.disabled = false;
     this.stop.focus();
-    this.progress.value = 0;
+    this.progress.removeAttribute('value');
     this.energies.begin();
     this.loss.begin(steps);
     for (const name of ['accuracy', 'refused', 'loss']) tile(name, '–', '');
@@ -158,10 +170,7 @@ export class FineTuning {
     const { before, after, names } = this.pair;
     const next = this.session.gate === after ? 'before' : 'after';
     this.showCompared(next);
-    const rate = this.session.accept;
-    const used = this.session.use(next === 'after' ? after : before, names[next]);
-    this.session.setAccept(rate);
-    await used;
+    await this.session.use(next === 'after' ? after : before, names[next], this.session.accept);
   }
 
   private showCompared(shown: 'before' | 'after'): void {

@@ -23,20 +23,19 @@ export class GateFile {
     });
   }
 
-  show({ gate, name, accept, calibrators }: Session): void {
+  show({ gate, accept, calibrators }: Session): void {
     if (!gate) return;
     const { config, classNames } = gate.network;
     const sign = gate.score === 'energy' ? -1 : 1;
     const thresholds = calibrators.map(({ threshold }) => number(sign * threshold));
     const rows: [string, string][] = [
-      ['Name', name],
       ['Network', `WRN-${config.depth}-${config.width}, ${config.classes} classes`],
-      ['Classes', classNames?.join(', ') ?? 'without names'],
       ['Score', gate.score],
-      ['Accepts', `${percent(accept)} of in-distribution images`],
+      ['Accepts', `${percent(accept)} in-distribution`],
       ['τ', thresholds.join(', ')],
       ['Calibrated on', `${count(gate.calibration.scores.length)} images`],
       ['Weights', gate.precision],
+      ['Classes', classNames?.join(', ') ?? 'without names'],
     ];
     this.facts.replaceChildren(
       ...rows.map(([term, text]) => {
@@ -45,6 +44,7 @@ export class GateFile {
         dt.textContent = term;
         dd.textContent = text;
         row.append(dt, dd);
+        row.classList.toggle('whole', text.length > 40);
         return row;
       }),
     );

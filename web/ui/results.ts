@@ -24,6 +24,7 @@ export class Results {
       describe(card, picture, session);
     });
     find('clear', HTMLButtonElement).hidden = pictures.length === 0;
+    find('empty', HTMLParagraphElement).hidden = pictures.length > 0;
     this.tally.textContent = tallyOf(session);
   }
 
