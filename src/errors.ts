@@ -26,6 +26,34 @@ export class DeviceError extends EnergateError {
   override name = 'DeviceError';
 }
 
+/** A device's limit is below what is needed. */
+export class LimitError extends DeviceError {
+  override name = 'LimitError';
+  /** WebGPU's name for it, as in `GPUDevice.limits` and `requiredLimits`. */
+  readonly limit: string;
+  readonly have: number;
+  readonly need: number;
+
+  constructor(message: string, { limit, have, need }: { limit: string; have: number; need: number }) {
+    super(message);
+    this.limit = limit;
+    this.have = have;
+    this.need = need;
+  }
+}
+
+/** A device lacks an optional feature. */
+export class FeatureError extends DeviceError {
+  override name = 'FeatureError';
+  /** WebGPU's name for it, as in `requiredFeatures`. */
+  readonly feature: string;
+
+  constructor(message: string, feature: string) {
+    super(message);
+    this.feature = feature;
+  }
+}
+
 /** Training produced a loss that is NaN or infinite. */
 export class DivergenceError extends EnergateError {
   override name = 'DivergenceError';

@@ -1,10 +1,11 @@
 /**
- * `energate/kernels`: every kernel on its own, as a function from shapes and buffers to a {@link Dispatch}. On an engine,
- * `record(pass, [await engine.prepare(dispatch)])` puts it into a pass; {@link specialise} gives its WGSL to whoever makes
- * pipelines for themselves.
+ * `energate/kernels`: {@link energyHinge}, the fused energy kernel ready to run; and every kernel as a function from shapes and
+ * buffers to a {@link Dispatch}. On an engine, `record(pass, [await engine.prepare(dispatch)])` puts one into a pass;
+ * {@link specialise} gives its WGSL to whoever makes pipelines for themselves.
  */
 export * from './errors.js';
 export { Engine, type PreparedDispatch, record, type Storage } from './gpu/engine.js';
+export { EnergyHinge, type EnergyHingeResult, type EnergyHingeShape, energyHinge } from './graph/energy-hinge.js';
 export * from './kernels/batch-norm.js';
 export * from './kernels/conv2d.js';
 export {

@@ -73,7 +73,7 @@ export class DevicePictures {
     const { width, height, format } = texture;
     const table = this.tableOf(width, height, format.endsWith('-srgb'));
     const middle = this.middleOf(table.rows * this.size * 4);
-    const view = texture.createView({ dimension: '2d', mipLevelCount: 1, arrayLayerCount: 1 });
+    const view = this.engine.guard(() => texture.createView({ dimension: '2d', mipLevelCount: 1, arrayLayerCount: 1 }));
     const y: GPUBufferBinding = { buffer, offset: index * this.bytes, size: this.bytes };
     const dispatches = fitOnDevice<GPUBindingResource>(
       { size: this.size, rows: table.rows },
@@ -82,11 +82,13 @@ export class DevicePictures {
     const prepared = dispatches.map(({ shader, bindings, workgroups }, i) => {
       const pipeline = this.pipelines[i]!;
       this.engine.counters.bindGroups++;
-      const bindGroup = this.engine.device.createBindGroup({
-        label: shader,
-        layout: pipeline.getBindGroupLayout(0),
-        entries: bindings.map((resource, binding) => ({ binding, resource })),
-      });
+      const bindGroup = this.engine.guard(() =>
+        this.engine.device.createBindGroup({
+          label: shader,
+          layout: pipeline.getBindGroupLayout(0),
+          entries: bindings.map((resource, binding) => ({ binding, resource })),
+        }),
+      );
       return { shader, pipeline, bindGroup, workgroups };
     });
     const encoder = this.engine.device.createCommandEncoder();

@@ -1,5 +1,6 @@
-import { DeviceError } from '../errors.js';
+import { DeviceError, FeatureError, LimitError } from '../errors.js';
 import { type DeviceTraits, type Dispatch, LANES, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
+import { checkBindings, requireUsage, type Slot, slotsOf, USAGE } from './bindings.js';
 
 /** What an engine has made on its device so far. A step that is replayed leaves all of these as they were but submits. */
 export interface Counters {
@@ -19,14 +20,16 @@ export interface Storage {
 }
 
 /** Limits the engine asks a device of its own for, as high as the adapter goes. */
-const RAISED_LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+const BUFFER_LIMITS = ['maxStorageBufferBindingSize', 'maxBufferSize'] as const;
+const ERROR_SCOPES: readonly GPUErrorFilter[] = ['internal', 'out-of-memory', 'validation'];
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
 
 /**
  * All that energate does on a GPU goes through an engine. There may be any number of them; nothing is global.
  *
  * `Engine.open()` makes one on a device of its own, `Engine.from(device)` on a device that somebody else owns, which it
- * never destroys or reconfigures.
+ * never destroys or reconfigures. Errors on a lent device stay apart: what the engine's own calls get wrong is thrown here
+ * and does not reach the host's error scopes or `uncapturederror`, and what the host gets wrong is not heard of here.
  */
 export class Engine {
   readonly device: GPUDevice;
@@ -35,7 +38,9 @@ export class Engine {
   private lost: string | undefined;
   private failure: DeviceError | undefined;
   private readonly owned: { gpu: GPU; adapter: GPUAdapter } | undefined;
-  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  /** Done when all error scopes so far have told what they caught. */
+  private scopes: Promise<unknown> = Promise.resolve();
+  private readonly pipelines = new Map<string, { slots: readonly Slot[]; pipeline: Promise<GPUComputePipeline> }>();
   private staging: GPUBuffer | undefined;
   private reading: Promise<unknown> = Promise.resolve();
 
@@ -46,9 +51,37 @@ export class Engine {
     device.lost.then((info) => {
       this.lost = info.message || info.reason;
     });
-    device.addEventListener('uncapturederror', (event) => {
-      this.failure ??= new DeviceError(`the GPU refused a command: ${event.error.message.split('\n')[0]}`);
-    });
+    if (owned) device.addEventListener('uncapturederror', ({ error }) => this.fail(error));
+  }
+
+  private fail(error: GPUError): void {
+    this.failure ??= new DeviceError(`the GPU refused a command: ${error.message.split('\n')[0]}`);
+  }
+
+  /**
+   * Make WebGPU calls whose errors are to be this engine's: {@link check} throws them once they are known. On a lent device
+   * they are caught in scopes around the calls, which may not wait in between.
+   */
+  guard<T>(calls: () => T): T {
+    if (this.owned) return calls();
+    for (const filter of ERROR_SCOPES) this.device.pushErrorScope(filter);
+    try {
+      return calls();
+    } finally {
+      for (const _ of ERROR_SCOPES) {
+        const popped = this.device.popErrorScope().then(
+          (error) => error && this.fail(error),
+          () => undefined, // the device is lost, and says so itself
+        );
+        this.scopes = this.scopes.then(() => popped);
+      }
+    }
+  }
+
+  /** Wait until the errors of all calls so far are known, and throw the first, if there is one. */
+  async settle(): Promise<void> {
+    await this.scopes;
+    this.check();
   }
 
   /**
@@ -65,13 +98,14 @@ export class Engine {
       throw new DeviceError('WebGPU found no adapter: a GPU driver (Vulkan, Metal or Direct3D 12) is missing');
     const device = await adapter.requestDevice({
       requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
-      requiredLimits: Object.fromEntries(RAISED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
+      requiredLimits: Object.fromEntries(BUFFER_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
     return new Engine(device, { gpu, adapter });
   }
 
   /**
-   * An engine on a device that the caller owns, and goes on owning. Default limits suffice.
+   * An engine on a device that the caller owns, and goes on owning. Default limits suffice, with smaller batches; what exceeds
+   * the device's is refused by a {@link LimitError} or {@link FeatureError} that names it.
    * @throws DeviceError if the device is lost already.
    */
   static async from(device: GPUDevice): Promise<Engine> {
@@ -106,17 +140,16 @@ export class Engine {
   /** A buffer for compute, zeroed. `size` in bytes is rounded up to a multiple of 4. */
   createBuffer(label: string, size: number): GPUBuffer {
     const rounded = Math.max(4, Math.ceil(size / 4) * 4);
-    const limit = Math.min(this.device.limits.maxStorageBufferBindingSize, this.device.limits.maxBufferSize);
-    if (rounded > limit) {
-      throw new DeviceError(
-        `${label} needs ${rounded} bytes in one buffer, but this device binds at most ${limit} (maxStorageBufferBindingSize): use a smaller batch`,
+    const limit = BUFFER_LIMITS.find((name) => rounded > this.device.limits[name]);
+    if (limit) {
+      const have = this.device.limits[limit];
+      throw new LimitError(
+        `${label} needs ${rounded} bytes in one buffer, but this device binds at most ${have} (${limit}): use a smaller batch`,
+        { limit, have, need: rounded },
       );
     }
-    const buffer = this.device.createBuffer({
-      label,
-      size: rounded,
-      usage: GPU_BUFFER_STORAGE | GPU_BUFFER_UNIFORM | GPU_BUFFER_COPY_SRC | GPU_BUFFER_COPY_DST,
-    });
+    const usage = USAGE.STORAGE | USAGE.UNIFORM | USAGE.COPY_SRC | USAGE.COPY_DST;
+    const buffer = this.guard(() => this.device.createBuffer({ label, size: rounded, usage }));
     this.counters.buffers++;
     this.counters.bytes += rounded;
     return buffer;
@@ -143,14 +176,17 @@ export class Engine {
         `cannot write ${data.byteLength} bytes into ${storage.buffer.label}, which has ${storage.size}`,
       );
     }
+    requireUsage(storage.buffer, 'COPY_DST', 'written to');
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     const whole = bytes.byteLength - (bytes.byteLength % 4);
-    this.device.queue.writeBuffer(storage.buffer, storage.offset, bytes, 0, whole);
-    if (whole < bytes.byteLength) {
-      const rest = new Uint8Array(4);
-      rest.set(bytes.subarray(whole));
-      this.device.queue.writeBuffer(storage.buffer, storage.offset + whole, rest);
-    }
+    this.guard(() => {
+      this.device.queue.writeBuffer(storage.buffer, storage.offset, bytes, 0, whole);
+      if (whole < bytes.byteLength) {
+        const rest = new Uint8Array(4);
+        rest.set(bytes.subarray(whole));
+        this.device.queue.writeBuffer(storage.buffer, storage.offset + whole, rest);
+      }
+    });
   }
 
   /** The bytes of each range, after all work submitted so far. One copy and one wait for all of them. */
@@ -163,74 +199,88 @@ export class Engine {
 
   private async readNow(ranges: readonly Storage[]): Promise<ArrayBuffer[]> {
     this.check();
+    for (const { buffer } of ranges) requireUsage(buffer, 'COPY_SRC', 'read');
     const total = ranges.reduce((sum, range) => sum + range.size, 0);
     if (!this.staging || this.staging.size < total) {
       if (this.staging) this.destroyBuffer(this.staging);
-      this.staging = this.device.createBuffer({
-        label: 'staging',
-        size: total,
-        usage: GPU_BUFFER_MAP_READ | GPU_BUFFER_COPY_DST,
-      });
+      const usage = USAGE.MAP_READ | USAGE.COPY_DST;
+      this.staging = this.guard(() => this.device.createBuffer({ label: 'staging', size: total, usage }));
       this.counters.buffers++;
       this.counters.bytes += total;
     }
+    const { staging } = this;
     const encoder = this.device.createCommandEncoder();
     let at = 0;
     for (const range of ranges) {
-      encoder.copyBufferToBuffer(range.buffer, range.offset, this.staging, at, range.size);
+      encoder.copyBufferToBuffer(range.buffer, range.offset, staging, at, range.size);
       at += range.size;
     }
     this.submit(encoder);
     try {
-      await this.staging.mapAsync(GPU_MAP_READ, 0, total);
+      await this.guard(() => staging.mapAsync(GPU_MAP_READ, 0, total));
     } catch (error) {
-      this.check();
+      await this.settle();
       throw new DeviceError(`reading from the GPU failed: ${(error as Error).message}`);
     }
-    const mapped = this.staging.getMappedRange(0, total);
+    const mapped = staging.getMappedRange(0, total);
     at = 0;
     const copies = ranges.map((range) => {
       const copy = mapped.slice(at, at + range.size);
       at += range.size;
       return copy;
     });
-    this.staging.unmap();
-    this.check();
+    staging.unmap();
+    await this.settle();
     return copies;
   }
 
   /** The pipeline of a specialised shader; the same one for the same shader, constants and uniforms. */
   pipeline(specialisation: ShaderSpecialisation): Promise<GPUComputePipeline> {
+    return this.compiled(specialisation).pipeline;
+  }
+
+  private compiled(specialisation: ShaderSpecialisation): {
+    slots: readonly Slot[];
+    pipeline: Promise<GPUComputePipeline>;
+  } {
     const { shader } = specialisation;
     const code = specialise(specialisation, this.traits);
-    let pipeline = this.pipelines.get(code);
-    if (!pipeline) {
+    let compiled = this.pipelines.get(code);
+    if (!compiled) {
       this.counters.pipelines++;
-      pipeline = this.device
-        .createComputePipelineAsync({
+      const pipeline = this.guard(() =>
+        this.device.createComputePipelineAsync({
           label: shader,
           layout: 'auto',
           compute: { module: this.device.createShaderModule({ label: shader, code }), entryPoint: 'main' },
-        })
-        .catch((error: Error) => {
-          this.check();
-          throw new DeviceError(`shader ${shader} does not compile on this device: ${error.message}`);
-        });
-      this.pipelines.set(code, pipeline);
+        }),
+      ).catch((error: Error) => {
+        this.check();
+        throw new DeviceError(`shader ${shader} does not compile on this device: ${error.message}`);
+      });
+      compiled = { slots: slotsOf(code), pipeline };
+      this.pipelines.set(code, compiled);
     }
-    return pipeline;
+    return compiled;
   }
 
-  /** Resolve a dispatch's pipeline and bind group once, to be recorded any number of times. */
+  /**
+   * Resolve a dispatch's pipeline and bind group once, to be recorded any number of times. Buffers may be anybody's.
+   * @throws LimitError, DeviceError where a buffer's usage, size or offset, or the device, does not allow it
+   */
   async prepare(dispatch: Dispatch<Storage>): Promise<PreparedDispatch> {
     const { shader, bindings, workgroups } = dispatch;
-    const pipeline = await this.pipeline(dispatch);
+    const { slots, pipeline: compiling } = this.compiled(dispatch);
+    checkBindings(this.device.limits, dispatch, slots);
+    const pipeline = await compiling;
     this.counters.bindGroups++;
-    const bindGroup = this.device.createBindGroup({
-      label: shader,
-      layout: pipeline.getBindGroupLayout(0),
-      entries: bindings.map(({ buffer, offset, size }, binding) => ({ binding, resource: { buffer, offset, size } })),
-    });
+    const bindGroup = this.guard(() =>
+      this.device.createBindGroup({
+        label: shader,
+        layout: pipeline.getBindGroupLayout(0),
+        entries: bindings.map(({ buffer, offset, size }, binding) => ({ binding, resource: { buffer, offset, size } })),
+      }),
+    );
     return { shader, pipeline, bindGroup, workgroups };
   }
 
@@ -238,18 +288,21 @@ export class Engine {
    * Run dispatches once, each in a pass of its own between two timestamps. Dawn rounds these to 0.1 ms unless told otherwise
    * (toggle `timestamp_quantization`), so take the mean of many.
    * @returns milliseconds of each
-   * @throws DeviceError where the device has no `timestamp-query`
+   * @throws FeatureError where the device has no `timestamp-query`
    */
   async time(dispatches: readonly PreparedDispatch[]): Promise<number[]> {
     if (!this.device.features.has('timestamp-query')) {
-      throw new DeviceError('this device has no timestamp-query, so its kernels cannot be timed one by one');
+      throw new FeatureError(
+        'this device has no timestamp-query, so its kernels cannot be timed one by one',
+        'timestamp-query',
+      );
     }
     const count = 2 * dispatches.length;
     const querySet = this.device.createQuerySet({ type: 'timestamp', count });
     const resolved = this.device.createBuffer({
       label: 'timestamps',
       size: count * 8,
-      usage: GPU_BUFFER_QUERY_RESOLVE | GPU_BUFFER_COPY_SRC,
+      usage: USAGE.QUERY_RESOLVE | USAGE.COPY_SRC,
     });
     const encoder = this.device.createCommandEncoder();
     dispatches.forEach((dispatch, i) => {
@@ -273,13 +326,13 @@ export class Engine {
 
   submit(encoder: GPUCommandEncoder): void {
     this.counters.submits++;
-    this.device.queue.submit([encoder.finish()]);
+    this.guard(() => this.device.queue.submit([encoder.finish()]));
   }
 
   /** Wait for all submitted work. */
   async finish(): Promise<void> {
     await this.device.queue.onSubmittedWorkDone();
-    this.check();
+    await this.settle();
   }
 
   /** Free the engine's own things. A lent device stays as it is; an own device is destroyed. */
@@ -307,11 +360,4 @@ export function record(pass: GPUComputePassEncoder, dispatches: readonly Prepare
   }
 }
 
-// WebGPU's flag constants by value (GPUBufferUsage, GPUMapMode): Node has no such globals unless somebody sets them.
-const GPU_BUFFER_MAP_READ = 0x1;
-const GPU_BUFFER_COPY_SRC = 0x4;
-const GPU_BUFFER_COPY_DST = 0x8;
-const GPU_BUFFER_UNIFORM = 0x40;
-const GPU_BUFFER_STORAGE = 0x80;
-const GPU_BUFFER_QUERY_RESOLVE = 0x200;
 const GPU_MAP_READ = 0x1;

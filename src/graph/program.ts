@@ -1,7 +1,7 @@
 import { DeviceError } from '../errors.js';
 import { type Engine, type PreparedDispatch, record, type Storage } from '../gpu/engine.js';
 import { type Graph, showShape, sizeOf, type Tensor } from './graph.js';
-import { plan, resolveView } from './plan.js';
+import { type Plan, plan, resolveView } from './plan.js';
 
 /** A kernel of a run, and the milliseconds it takes. */
 export interface KernelTime {
@@ -39,8 +39,11 @@ export class Program {
   /**
    * Compile a graph.
    * @param outputs tensors that are to be read after a run; nodes that only others need are left out, but for effects
-   * @param bindings buffers for inputs; an input without one gets a zeroed buffer of the program's own
-   * @throws DeviceError where a tensor exceeds the device's limits
+   * @param bindings ranges of buffers, the engine's or the host's own, for inputs and outputs: the program reads, writes and never
+   * frees them. Every other input and output gets a zeroed buffer of the program's own. Within one kernel, no buffer may be both
+   * read and written, whatever the ranges. A bound {@link pack} keeps what lies between its parts.
+   * @throws LimitError where a tensor exceeds the device's limits; DeviceError where a bound buffer is too small, or was made
+   * without the usage that it needs (STORAGE; UNIFORM too for the filters of small convolutions), or begins off its alignment
    */
   static async compile(
     engine: Engine,
@@ -49,6 +52,7 @@ export class Program {
     bindings: ReadonlyMap<Tensor, Storage> = new Map(),
   ): Promise<Program> {
     const { dispatches, slots, places, peakBytes } = plan(graph, outputs);
+    for (const [tensor, bound] of bindings) requireBindable(tensor, bound, { graph, outputs, slots, places });
     const owned: GPUBuffer[] = [];
     const create = (label: string, size: number) => {
       const buffer = engine.createBuffer(label, size);
@@ -63,21 +67,18 @@ export class Program {
     }
     const storages = new Map<Tensor, Storage>();
     try {
-      const buffers = slots.map((size, slot) => {
+      const bound = new Map([...bindings].map(([tensor, storage]) => [places.get(tensor)?.slot, storage]));
+      const starts = slots.map((size, slot) => {
         const { name, shape } = largest.get(slot)!;
-        return create(`${name} (${showShape(shape)})`, size);
+        return bound.get(slot) ?? { buffer: create(`${name} (${showShape(shape)})`, size), offset: 0 };
       });
       for (const [tensor, { slot, offset }] of places) {
-        storages.set(tensor, { buffer: buffers[slot]!, offset, size: sizeOf(tensor.shape) * 4 });
+        const start = starts[slot]!;
+        storages.set(tensor, { buffer: start.buffer, offset: start.offset + offset, size: sizeOf(tensor.shape) * 4 });
       }
       for (const input of graph.inputs) {
         const size = sizeOf(input.shape) * 4;
         const bound = bindings.get(input);
-        if (bound && bound.size < size) {
-          throw new DeviceError(
-            `${input.name} of ${showShape(input.shape)} needs ${size} bytes, but is bound to ${bound.size}`,
-          );
-        }
         storages.set(input, bound ?? { buffer: create(input.name, size), offset: 0, size });
       }
       const storageOf = (tensor: Tensor): Storage => {
@@ -92,6 +93,7 @@ export class Program {
       const prepared = await Promise.all(
         dispatches.map((dispatch) => engine.prepare({ ...dispatch, bindings: dispatch.bindings.map(storageOf) })),
       );
+      await engine.settle();
       return new Program(engine, prepared, storages, owned, peakBytes);
     } catch (error) {
       for (const buffer of owned) engine.destroyBuffer(buffer);
@@ -104,18 +106,25 @@ export class Program {
     return this.dispatches.length;
   }
 
-  /** Record one run into a pass of the caller's, who submits it. */
-  encode(pass: GPUComputePassEncoder): void {
-    record(pass, this.dispatches);
+  /**
+   * Record one run into the caller's own compute pass, or as a pass of its own into the caller's command encoder; the caller submits
+   * it. In a pass, pipeline and bind group 0 are others afterwards.
+   */
+  encode(into: GPUComputePassEncoder | GPUCommandEncoder): void {
+    if ('beginComputePass' in into) {
+      const pass = into.beginComputePass();
+      record(pass, this.dispatches);
+      pass.end();
+    } else {
+      record(into, this.dispatches);
+    }
   }
 
   /** One run: one pass, one submit. Returns at once; the GPU works on. */
   run(): void {
     this.engine.check();
     const encoder = this.engine.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    this.encode(pass);
-    pass.end();
+    this.encode(encoder);
     this.engine.submit(encoder);
   }
 
@@ -158,5 +167,26 @@ export class Program {
   /** Free the program's own buffers. */
   destroy(): void {
     for (const buffer of this.owned) this.engine.destroyBuffer(buffer);
+  }
+}
+
+/** @throws DeviceError where a tensor cannot be bound to this range. */
+function requireBindable(
+  tensor: Tensor,
+  { size }: Storage,
+  { graph, outputs, slots, places }: Pick<Plan, 'slots' | 'places'> & { graph: Graph; outputs: readonly Tensor[] },
+): void {
+  const { name, shape } = tensor;
+  const need = sizeOf(shape) * 4;
+  if (size < need) {
+    throw new DeviceError(`${name} of ${showShape(shape)} needs ${need} bytes, but is bound to ${size}`);
+  }
+  if (graph.inputs.includes(tensor)) return;
+  const place = places.get(tensor);
+  if (!outputs.includes(tensor) || !place) {
+    throw new DeviceError(`${name} cannot be bound to a buffer: it is neither an input nor among the outputs`);
+  }
+  if (slots[place.slot] !== need) {
+    throw new DeviceError(`${name} cannot be bound to a buffer of its own: it is a part of a larger tensor`);
   }
 }
