@@ -73,6 +73,7 @@ export class EnergyHistograms {
   }
 
   begin(): void {
+    this.element.classList.add('empty');
     this.before = undefined;
     this.margins = undefined;
   }
@@ -84,6 +85,7 @@ export class EnergyHistograms {
 
   show(probe: Probe): void {
     this.before ??= probe;
+    this.element.classList.remove('empty');
     const { before, margins } = this;
     const [low, high] = extent(
       before.inDistribution,

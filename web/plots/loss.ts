@@ -15,7 +15,7 @@ const y = (field: string) => ({
   field,
   type: 'quantitative',
   scale: { zero: true },
-  axis: { tickCount: 4, domain: false, ticks: false },
+  axis: { tickCount: 4, format: '~g', domain: false, ticks: false },
 });
 
 const SPEC = {
@@ -25,7 +25,13 @@ const SPEC = {
   data: { name: 'logs', values: [] },
   layer: [
     {
-      mark: { type: 'line', color: 'var(--accent)', strokeWidth: 1, opacity: 0.45, point: { size: 12 } },
+      mark: {
+        type: 'line',
+        color: 'var(--accent)',
+        strokeWidth: 1,
+        opacity: 0.45,
+        point: { size: 12, color: 'var(--accent)' },
+      },
       encoding: { x, y: y('loss') },
     },
     { mark: { type: 'line', color: 'var(--accent)', strokeWidth: 2.5 }, encoding: { x, y: y('mean') } },
@@ -46,11 +52,13 @@ export class LossCurve {
 
   begin(steps: number): void {
     this.logs = [];
+    this.element.classList.add('empty');
     this.plot.update({ parameters: { steps }, data: { logs: [] } });
   }
 
   add(logs: readonly StepLog[]): void {
     this.logs.push(...logs);
+    this.element.classList.toggle('empty', this.logs.length === 0);
     this.plot.update({ data: { logs: this.logs.map(({ step, loss }, i) => ({ step, loss, mean: this.meanAt(i) })) } });
     const [first, last] = [this.logs[0], this.logs.at(-1)];
     if (first && last) {
