@@ -3,6 +3,7 @@
  * face runs wherever WebGPU does; `energate/node` adds what Node needs (an adapter, files). It has all of `energate/nn` and
  * `energate/ood`, and gates and file formats.
  */
+
 export * from './errors.js';
 export type { DType, NdArray } from './formats/array.js';
 export { readNpz, writeNpz } from './formats/npz.js';

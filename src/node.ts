@@ -3,6 +3,7 @@ import { Engine } from './gpu/engine.js';
 import { NoAdapterError, SOFTWARE_DRIVER_HINT } from './node/vulkan.js';
 
 export * from './index.js';
+export { readImageSet } from './node/images.js';
 export { decodePicture, listPictures, readPicture } from './node/pictures.js';
 export { type SwiftShaderEnvironment, swiftshaderEnvironment } from './node/swiftshader.js';
 export { NoAdapterError } from './node/vulkan.js';

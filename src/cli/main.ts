@@ -46,6 +46,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load(): Promise<(comm
     summary: 'convert a network between weight formats',
     load: async () => (await import('./convert.js')).defineConvert,
   },
+  data: {
+    summary: 'tell what files hold (info), and download public image sets (fetch)',
+    load: async () => (await import('./data.js')).defineData,
+  },
   profile: {
     summary: 'where the time of a training step goes, kernel by kernel',
     load: async () => (await import('./profile.js')).defineProfile,

@@ -32,6 +32,8 @@ export interface ImageSource extends ImageProperties {
    * @throws {DataError} if they cannot be read.
    */
   read(start: number, count: number): Promise<Uint8Array>;
+  /** The same of images by number, in the order given. */
+  gather(indices: Uint32Array): Promise<Uint8Array>;
 }
 
 export type Images = ImageSet | ImageSource;
@@ -46,11 +48,22 @@ export async function readImages(images: Images, start: number, count: number): 
   return images.images.subarray(start * bytes, (start + count) * bytes);
 }
 
+/** The bytes of images by number, in the order given. @throws {DataError} if they cannot be read. */
+export async function gatherImages(images: Images, indices: Uint32Array): Promise<Uint8Array> {
+  if (!isInMemory(images)) return images.gather(indices);
+  const size = images.height * images.width * 3;
+  const gathered = new Uint8Array(indices.length * size);
+  indices.forEach((index, row) => {
+    gathered.set(images.images.subarray(index * size, (index + 1) * size), row * size);
+  });
+  return gathered;
+}
+
 /** All of it in memory. @throws {DataError} if it cannot be read. */
 export async function loadImages(images: Images): Promise<ImageSet> {
   if (isInMemory(images)) return images;
-  const { read, ...properties } = images;
-  return { ...properties, images: await images.read(0, images.count) };
+  const { read, gather: _, ...properties } = images;
+  return { ...properties, images: await read(0, images.count) };
 }
 
 const SIZE = 32;
@@ -132,26 +145,31 @@ function columnMajorToPixels(planes: Uint8Array, count: number): Uint8Array {
   return images;
 }
 
+/** Ranges of a file, read one by one and put one after the other. */
+export type ReadRanges = (offsets: readonly number[], length: number) => Promise<Uint8Array>;
+
 /**
- * Images in a .npy file (uint8, N x 32 x 32 x 3), read from it in pieces.
+ * Images in a .npy file (uint8, N x 32 x 32 x 3), read from it as they are needed.
  * @param header of the file
- * @param read gives `length` bytes of the file from `offset` on
+ * @param read gives `length` bytes from each offset
  * @throws {DataError} if the array is of a wrong type or shape.
  */
 export function imageSourceFromNpy(
   { dtype, shape, fortran, dataOffset }: NpyHeader,
-  read: (offset: number, length: number) => Promise<Uint8Array>,
+  read: ReadRanges,
   fileName: string,
 ): ImageSource {
   checkImages({ dtype, shape }, fileName);
   if (fortran) throw new DataError(`${fileName} is in Fortran order; save numpy.ascontiguousarray(images)`);
+  const offsetOf = (image: number) => dataOffset + image * IMAGE_BYTES;
   return {
     name: baseName(fileName),
     source: fileName,
     count: shape[0]!,
     height: SIZE,
     width: SIZE,
-    read: (start, count) => read(dataOffset + start * IMAGE_BYTES, count * IMAGE_BYTES),
+    read: (start, count) => read([offsetOf(start)], count * IMAGE_BYTES),
+    gather: (indices) => read(Array.from(indices, offsetOf), IMAGE_BYTES),
   };
 }
 
@@ -210,8 +228,19 @@ export function subset<T extends Images>(set: T, start: number, count: number): 
   const imageBytes = set.height * set.width * 3;
   const pixels = isInMemory(set)
     ? { images: set.images.subarray(start * imageBytes, end * imageBytes) }
-    : { read: (from: number, images: number) => (set as ImageSource).read(start + from, images) };
+    : {
+        read: (from: number, images: number) => set.read(start + from, images),
+        gather: (indices: Uint32Array) => set.gather(indices.map((index) => start + index)),
+      };
   return { ...set, ...pixels, count, ...labels };
+}
+
+/** A set cut into parts of at most `size` images, without a copy; itself where it is no larger. */
+export function piecesOf<T extends Images>(set: T, size: number): T[] {
+  if (set.count <= size) return [set];
+  return Array.from({ length: Math.ceil(set.count / size) }, (_, i) =>
+    subset(set, i * size, Math.min(size, set.count - i * size)),
+  );
 }
 
 function imageSet(

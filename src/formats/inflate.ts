@@ -60,8 +60,8 @@ function adler32(bytes: Uint8Array): number {
   return ((b << 16) | a) >>> 0;
 }
 
-/** Bytes that are expanded at a time, before it is known how many there will be. */
-const PIECE = 1 << 16;
+/** Bytes that are expanded at a time: so much comes to 4 MB at most before it is known to be too much. */
+const PIECE = 1 << 12;
 
 /**
  * zlib data (RFC 1950) that tells its own size.

@@ -1,6 +1,6 @@
 import { type ImageSet, requireLabels } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
-import type { NdArray } from '../formats/array.js';
+import { type NdArray, quote } from '../formats/array.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import type { Engine } from '../gpu/engine.js';
 import {
@@ -142,7 +142,7 @@ export function decodeFits(bytes: Uint8Array, source: string, { config }: Networ
   const [features, classes] = [featuresOf(config), config.classes];
   if (metadata.features !== String(features) || metadata.classes !== String(classes)) {
     throw new DataError(
-      `${source} was fitted for ${metadata.features} features and ${metadata.classes} classes, but the network has ${features} and ${classes}; fit again`,
+      `${source} was fitted for ${quote(metadata.features ?? '')} features and ${quote(metadata.classes ?? '')} classes, but the network has ${features} and ${classes}; fit again`,
     );
   }
   const fits = new Map<string, Record<string, NdArray>>();

@@ -12,7 +12,7 @@ import {
 import { DataError } from '../errors.js';
 import { cifarFileNames, looksLikeCifar, type Split } from '../formats/cifar.js';
 import { looksLikeMat } from '../formats/mat.js';
-import { looksLikeNpy, readNpyHeader } from '../formats/npy.js';
+import { looksLikeNpy, type NpyHeader, readNpyHeader } from '../formats/npy.js';
 import { looksLikeTar, TAR_BLOCK } from '../formats/tar.js';
 import { readArchive } from './archive.js';
 import { readFileBytes, reason } from './files.js';
@@ -22,9 +22,6 @@ import { isPictureName, listPictures } from './pictures.js';
 /** What commands that take images say in their help. */
 export const IMAGE_FORMATS =
   '.npz, .npy, SVHN .mat, CIFAR (.tar.gz or folder, binary or python), or pictures (folder, .tar, .tar.gz)';
-
-/** The kinds of image sets, each recognised by its content. */
-export type ImageFormat = 'npz' | 'npy' | 'mat' | 'cifar' | 'cifar archive' | 'archive' | 'pictures';
 
 /**
  * An image set, by its content: .npz (`images`, and `labels` where there are any), .npy, SVHN's .mat, CIFAR-10 or CIFAR-100 in
@@ -46,7 +43,7 @@ export async function readImageSet(path: string, { split = 'train' }: { split?: 
 }
 
 /** The first block of a file: enough to recognise it. */
-async function readStart(path: string): Promise<Uint8Array> {
+export async function readStart(path: string): Promise<Uint8Array> {
   return usingFile(path, async (file) => {
     const { buffer, bytesRead } = await file.read(new Uint8Array(TAR_BLOCK), 0, TAR_BLOCK, 0);
     return buffer.subarray(0, bytesRead);
@@ -56,25 +53,38 @@ async function readStart(path: string): Promise<Uint8Array> {
 /** More than NumPy's headers take for any array of numbers. */
 const MAX_HEADER = 1 << 16;
 
-/** Images of a .npy file, read from it when they are asked for. */
-export async function openNpy(path: string): Promise<ImageSource> {
-  const header = await usingFile(path, async (file) => {
+/** What a .npy file holds, without reading it. @throws {DataError} if it is no whole .npy file. */
+export async function readNpyFileHeader(path: string): Promise<NpyHeader> {
+  return usingFile(path, async (file) => {
     const { size } = await file.stat();
     const { buffer, bytesRead } = await file.read(new Uint8Array(MAX_HEADER), 0, MAX_HEADER, 0);
     return readNpyHeader(buffer.subarray(0, bytesRead), size, path);
   });
-  return imageSourceFromNpy(header, (offset, length) => readRange(path, offset, length), path);
 }
 
-async function readRange(path: string, offset: number, length: number): Promise<Uint8Array> {
+/** Images of a .npy file, read from it when they are asked for. */
+async function openNpy(path: string): Promise<ImageSource> {
+  const header = await readNpyFileHeader(path);
+  return imageSourceFromNpy(header, (offsets, length) => readRanges(path, offsets, length), path);
+}
+
+/** Reads under way at once: enough to keep a disk busy. */
+const READS = 16;
+
+async function readRanges(path: string, offsets: readonly number[], length: number): Promise<Uint8Array> {
   return usingFile(path, async (file) => {
-    const bytes = new Uint8Array(length);
-    let filled = 0;
-    while (filled < length) {
-      const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
-      if (bytesRead === 0) throw new DataError(`${path} has become shorter while it was read; leave it as it is`);
-      filled += bytesRead;
-    }
+    const bytes = new Uint8Array(offsets.length * length);
+    let next = 0;
+    const work = async () => {
+      for (let i = next++; i < offsets.length; i = next++) {
+        for (let filled = 0; filled < length; ) {
+          const { bytesRead } = await file.read(bytes, i * length + filled, length - filled, offsets[i]! + filled);
+          if (bytesRead === 0) throw new DataError(`${path} has become shorter while it was read; leave it as it is`);
+          filled += bytesRead;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(READS, offsets.length) }, work));
     return bytes;
   });
 }
@@ -111,7 +121,9 @@ async function readImageArchive(path: string, split: Split): Promise<ImageSet> {
   const cifar = new Map<string, Uint8Array>();
   const pictures = new PictureCollector();
   const baseName = (name: string) => name.split('/').at(-1)!;
-  const wanted = (name: string) => cifarFileNames.includes(baseName(name)) || isPictureName(name);
+  // macOS puts a file of attributes beside each, named ._PICTURE.
+  const wanted = (name: string) =>
+    cifarFileNames.includes(baseName(name)) || (isPictureName(name) && !baseName(name).startsWith('.'));
   for await (const { path: name, data } of readArchive(path, wanted)) {
     if (isPictureName(name)) await pictures.add(name, data);
     else cifar.set(baseName(name), data);

@@ -1,6 +1,13 @@
 import { gzipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { imageSetFromCifar, imageSetFromNpz, requireLabels, subset } from '../../src/data/image-set.js';
+import {
+  type ImageSet,
+  imageSetFromCifar,
+  imageSetFromNpz,
+  piecesOf,
+  requireLabels,
+  subset,
+} from '../../src/data/image-set.js';
 import { DataError } from '../../src/errors.js';
 import type { NdArray } from '../../src/formats/array.js';
 import { writeNpz } from '../../src/formats/npz.js';
@@ -114,5 +121,29 @@ describe('subset', () => {
     [Number.NaN, 1],
   ])('refuses %d and %d of 3', (start, count) => {
     expect(() => subset(set, start, count)).toThrow(/cats has 3 images; .* cannot be taken/);
+  });
+});
+
+describe('piecesOf', () => {
+  const images = Uint8Array.from({ length: 7 * 3072 }, (_, i) => Math.floor(i / 3072));
+  const set: ImageSet = {
+    name: 's',
+    images,
+    count: 7,
+    height: 32,
+    width: 32,
+    labels: Int32Array.of(0, 1, 2, 3, 4, 5, 6),
+  };
+
+  it('cuts a set, and leaves a small one as it is', () => {
+    expect(piecesOf(set, 7)).toEqual([set]);
+    expect(piecesOf(set, 7)[0]).toBe(set);
+    const parts = piecesOf(set, 3);
+    expect(parts.map(({ count, labels }) => [count, [...labels!]])).toEqual([
+      [3, [0, 1, 2]],
+      [3, [3, 4, 5]],
+      [1, [6]],
+    ]);
+    expect(parts.map((part) => part.images[0])).toEqual([0, 3, 6]);
   });
 });

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'fflate';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadImages } from '../../src/data/image-set.js';
 import { DataError } from '../../src/errors.js';
 import { writeNpy } from '../../src/formats/npy.js';
 import { writeNpz } from '../../src/formats/npz.js';
@@ -166,7 +167,7 @@ describe('pictures', () => {
     await writeFile(join(folder, '1.png'), thirds);
     await writeFile(join(folder, '2.webp'), await flat(50, 70, '#804020').webp({ lossless: true }).toBuffer());
     await writeFile(join(folder, '3.jpg'), await flat(640, 480, '#fff').jpeg().toBuffer());
-    const { images } = await readImageSet(folder);
+    const { images } = await loadImages(await readImageSet(folder));
     const flatImage = (...rgb: number[]) => Uint8Array.from({ length: 3072 }, (_, i) => rgb[i % 3]!);
     expect(images.subarray(0, 3072)).toEqual(flatImage(0, 255, 0));
     expect(images.subarray(3072, 6144)).toEqual(flatImage(0x80, 0x40, 0x20));
@@ -187,6 +188,7 @@ describe('pictures', () => {
     expect(await readImageSet(folder)).toMatchObject(wanted);
     const archive = tar(
       tarEntry('dtd/labels/train1.txt', new Uint8Array(10)),
+      tarEntry('dtd/images/banded/._x.png', new Uint8Array(10)),
       ...files.map(([name, data]) => tarEntry(`dtd/images/${name}`, data)),
     );
     for (const [name, bytes] of [
