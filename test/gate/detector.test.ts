@@ -114,8 +114,8 @@ describe('Detector', () => {
   });
 
   it('answers each of several questions asked at once', async () => {
-    const all = await Promise.all(Array.from({ length: 18 }, (_, i) => detector.check(image(i))));
-    expect(all.flat()).toEqual(decisions);
+    const all = await Promise.all(Array.from({ length: 6 }, (_, i) => detector.check(image(i))));
+    expect(all.flat()).toEqual(decisions.slice(0, 6));
   });
 
   it('moves its threshold', async () => {
@@ -127,19 +127,22 @@ describe('Detector', () => {
   });
 
   it('with a threshold a class decides by that of the class it names', async () => {
-    // Of each class four scores, 10 k - 0, 1, 2, 3: one threshold would not do for all.
-    const scores = Float64Array.from({ length: 40 }, (_, i) => 10 * (i % 10) - Math.floor(i / 10));
-    const labels = Int32Array.from({ length: 40 }, (_, i) => i % 10);
+    // Of each class four scores, 0 to 3 thousandths below one of its own near the middle.
+    const middle = decisions.map(({ score }) => score).toSorted((a, b) => a - b)[9]!;
+    const scoreOf = (k: number, i: number) => middle + (k - i) / 1000;
+    const scores = Float64Array.from({ length: 40 }, (_, at) => scoreOf(at % 10, Math.floor(at / 10)));
+    const labels = Int32Array.from({ length: 40 }, (_, at) => at % 10);
     const classwise: Gate = { ...gate, accept: 0.6, calibration: { scores, labels } };
     const own = await Detector.load(engine, await encodeGate(classwise), { batch: 100 });
     // floor(0.4 · 5) = 2: the second smallest.
-    expect(own.thresholds).toEqual(Array.from({ length: 10 }, (_, k) => 10 * k - 2));
-    for (const [n, decision] of (await own.check(inDistribution)).entries()) {
+    expect(own.thresholds).toEqual(Array.from({ length: 10 }, (_, k) => scoreOf(k, 2)));
+    const answers = await own.check(inDistribution);
+    for (const [n, answer] of answers.entries()) {
       const { label, score } = decisions[n]!;
-      const notMore = [0, 1, 2, 3].filter((i) => 10 * label - i <= score).length;
-      expect(decision).toEqual({ ...decisions[n], accepted: score >= 10 * label - 2, pValue: (1 + notMore) / 5 });
+      const notMore = [0, 1, 2, 3].filter((i) => scoreOf(label, i) <= score).length;
+      expect(answer).toEqual({ ...decisions[n], accepted: score >= scoreOf(label, 2), pValue: (1 + notMore) / 5 });
     }
-    expect(new Set((await own.check(inDistribution)).map(({ accepted }) => accepted)).size).toBe(2);
+    expect(new Set(answers.map(({ accepted }) => accepted)).size).toBe(2);
     own.destroy();
   });
 
