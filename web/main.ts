@@ -42,7 +42,7 @@ session.onChange = () => {
     calibrators,
     pictures.flatMap((picture) => {
       const verdict = session.verdict(picture);
-      return verdict ? [{ score: picture.scored!.score, url: picture.thumbnail, name: picture.name, ...verdict }] : [];
+      return verdict ? [{ score: picture.scored!.score, url: picture.thumbnail, ...verdict }] : [];
     }),
   );
 };

@@ -24,6 +24,11 @@ let engine: Promise<Engine> | undefined;
 let detector: Detector | undefined;
 /** Asking the detector and changing it: one after the other, or it would be freed while it computes. */
 let turn: Promise<unknown> = Promise.resolve();
+let markInUse: () => void;
+/** The first gate is in use: what is to be checked before waits for it. */
+const inUse = new Promise<void>((resolve) => {
+  markInUse = resolve;
+});
 let training: AbortController | undefined;
 
 const api = {
@@ -41,10 +46,12 @@ const api = {
       const next = await Detector.of(await engine!, gate, { batch: BATCH });
       detector?.destroy();
       detector = next;
+      markInUse();
     });
   },
 
-  check(images: ImageSet): Promise<Decision[]> {
+  async check(images: ImageSet): Promise<Decision[]> {
+    await inUse;
     return inTurn(() => detector!.check(images));
   },
 

@@ -8,7 +8,6 @@ import { Plot } from './plot.js';
 export interface Mark {
   readonly score: number;
   readonly url: string;
-  readonly name: string;
   readonly accepted: boolean;
 }
 
