@@ -68,7 +68,7 @@ describe('experiment table1', () => {
     expect(new Set(results.map(({ method }: { method: string }) => method))).toEqual(
       new Set(['softmax', 'energy', 'oe', 'energy_tuned']),
     );
-  }, 120_000);
+  }, 300_000);
 });
 
 describe('experiment table2', () => {
@@ -77,7 +77,7 @@ describe('experiment table2', () => {
       run('table2', 'two', '--train', path('train.npz'), '--tuned', path('tuned.safetensors')),
     );
     expect(result).toMatchObject({ code: 0, stderr: '' });
-  }, 120_000);
+  }, 300_000);
 
   it('measures what evaluate does', async () => {
     const result = await inProcess([
@@ -155,6 +155,30 @@ describe('experiment temperature', () => {
     }
     expect(results).toHaveLength(3 * temperatures.length);
   });
+});
+
+describe('experiment margins', () => {
+  it('fine-tunes with each pair, and frames the one that validation outliers choose', async () => {
+    const tuning = [
+      '--train',
+      path('train.npz'),
+      '--outliers',
+      path('out.npz'),
+      '--batch',
+      '6',
+      '--outlier-batch',
+      '10',
+    ];
+    const args = run('margins', 'm', ...tuning, '--steps', '1', '--m-in', '-20', '--m-out', '-5,-1');
+    expect(await inProcess(args)).toMatchObject({ code: 0, stderr: '' });
+    const { results, chosen } = json('m', 'margins');
+    expect(results).toHaveLength(2);
+    const lowest = Math.min(...results.map((row: { fpr95: number }) => row.fpr95));
+    expect(results.find((row: { mOut: number }) => row.mOut === chosen.mOut).fpr95).toBe(lowest);
+    for (const { test } of results)
+      expect(test.map(({ set }: { set: string }) => set)).toEqual(['svhn', 'cells', 'average']);
+    expect(text('m/margins.html').match(/<svg aria-hidden="true" focusable/g)).toHaveLength(2);
+  }, 300_000);
 });
 
 describe('experiment histograms', () => {
