@@ -29,6 +29,9 @@ interface Arguments extends ScoreArguments {
   readonly quiet?: true;
 }
 
+/** How many images to come are predicted for: what a user would count. */
+const FURTHER = 1000;
+
 const PRECISIONS: readonly string[] = ['float32', 'float16'] satisfies Precision[];
 
 export function defineCalibrate(command: Command): void {
@@ -123,10 +126,12 @@ function report(output: string, gate: Gate): string {
   };
   const first = `${basename(output)}: calibrated on ${calibration.scores.length} images to accept ${percent(accept)} of those like them`;
   if (!calibration.labels) {
+    const further = calibrators[0].predict(FURTHER);
     return [
       first,
       `  accepts ${rule(calibrators[0])}`,
       `  the true rate is ${bounds(calibrators[0])}, with 95 % confidence`,
+      `  of ${FURTHER} further ones it will accept ${percent(further.lower)} to ${percent(further.upper)}, likewise`,
     ].join('\n');
   }
   const names = calibrators.map((_, k) => network.classNames?.[k] ?? `class ${k}`);

@@ -43,12 +43,13 @@ beforeAll(async () => {
 describe('calibrate', () => {
   it('writes a gate, and says what its threshold is worth', () => {
     const threshold = energies.toSorted((a, b) => b - a)[2]!;
-    // Beta(16, 3): 2.5 % and 97.5 % by scipy.stats.beta.
+    // Beta(16, 3) and Beta-binomial(1000, 16, 3): 2.5 % and 97.5 % by scipy.stats.
     expect(calibrated).toBe(
       [
         'gate.energate: calibrated on 18 images to accept 80 % of those like them',
         `  accepts energy at most ${Number(threshold.toPrecision(5))}`,
         '  the true rate is 65.29 % to 96.42 %, with 95 % confidence',
+        '  of 1000 further ones it will accept 65.1 % to 96.5 %, likewise',
         '',
       ].join('\n'),
     );
