@@ -1,6 +1,6 @@
 /**
  * `npm run build`: dist/ from src/. The library's entries and the command line as one bundle, split where they share code, so
- * that nothing lies in the package twice; the command line's parser is in it, and so is no dependency. Minified, as the whole
+ * that nothing lies in the package twice; the command line's parser is in it, and so is no dependency. Minified, as the
  * package has to stay small (test/package/): the declarations keep all comments.
  */
 import { spawnSync } from 'node:child_process';
