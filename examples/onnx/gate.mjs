@@ -34,4 +34,6 @@ console.log(`threshold ${gate.threshold.toFixed(2)}, of 1000 held-out pictures`)
 const known = scores(await logitsOf(pictures(200, 1)));
 const grey = scores(await logitsOf(pictures(200)));
 console.log(`coloured: ${known.filter((score) => gate.accepts(score)).length} of 200 accepted`);
-console.log(`grey: ${grey.filter((score) => gate.accepts(score)).length} of 200 accepted, p = ${gate.pValue(grey[0]).toFixed(3)}`);
+console.log(
+  `grey: ${grey.filter((score) => gate.accepts(score)).length} of 200 accepted, p = ${gate.pValue(grey[0]).toFixed(3)}`,
+);

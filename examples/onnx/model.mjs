@@ -23,7 +23,13 @@ const dimension = (size) => message(1, typeof size === 'string' ? string(2, size
 const value = (field, name, shape) =>
   message(field, string(1, name), message(2, message(1, number(1, FLOAT), message(2, ...shape.map(dimension)))));
 const tensor = (name, shape, data) =>
-  message(5, ...shape.map((size) => number(1, size)), number(2, FLOAT), string(8, name), message(9, new Uint8Array(Float32Array.from(data).buffer)));
+  message(
+    5,
+    ...shape.map((size) => number(1, size)),
+    number(2, FLOAT),
+    string(8, name),
+    message(9, new Uint8Array(Float32Array.from(data).buffer)),
+  );
 const node = (type, inputs, outputs) =>
   message(1, ...inputs.map((name) => string(1, name)), ...outputs.map((name) => string(2, name)), string(4, type));
 

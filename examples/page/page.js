@@ -13,7 +13,9 @@ let detector;
 element('gate').addEventListener('change', async ({ target }) => {
   try {
     const [file] = target.files;
-    detector = await Detector.load(await Engine.open(), new Uint8Array(await file.arrayBuffer()), { source: file.name });
+    detector = await Detector.load(await Engine.open(), new Uint8Array(await file.arrayBuffer()), {
+      source: file.name,
+    });
     element('pictures').disabled = false;
   } catch (error) {
     say(error.message);

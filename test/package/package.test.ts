@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compact } from '../../scripts/embed-shaders.js';
 import { readStateDict } from '../../src/formats/state-dict.js';
@@ -16,7 +17,7 @@ const folder = temporaryFolder();
 afterAll(() => rmSync(folder, { recursive: true }));
 const tarball = pack(folder);
 const project = join(folder, 'project');
-installInto(project, tarball, ['fflate', 'webgpu', '@webgpu/types', '@types/node', 'undici-types']);
+installInto(project, tarball, ['fflate', 'webgpu', 'sharp', '@webgpu/types', '@types/node', 'undici-types']);
 const installed = join(project, 'node_modules', 'energate');
 
 function sizeWithoutWeights(): number {
@@ -175,6 +176,8 @@ describe('the README’s snippets', () => {
       calibration: { scores, labels: undefined },
     });
     writeFileSync(join(project, 'gate.energate'), bytes);
+    const grey = { create: { width: 64, height: 48, channels: 3, background: '#808080' } } as const;
+    await sharp(grey).png().toFile(join(project, 'photo.png'));
   });
 
   it.each(snippets.map((code, i) => ({ n: i + 1, first: code.split('\n')[0]! })))('$n runs: $first', ({ n }) => {
