@@ -208,7 +208,18 @@ describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where 
     expect(await page.textContent('#gate-name')).toBe('Shapes, fine-tuned');
   });
 
-  it('stops on request, with what was trained so far', async () => {
+  it('trains with outliers of one’s own, and stops on request with what was trained so far', async () => {
+    await page.check('[name=outliers][value=own]');
+    await page.click('#tune-start');
+    await page.waitForSelector('[role=alert]');
+    expect(await page.textContent('[role=alert]')).toMatch(/Choose pictures to take as outliers/);
+    await page.getByRole('button', { name: 'Close' }).click();
+    const outliers = await Promise.all([40, 50, 60, 70].map(async (width) => (await picture(width, 40)).png));
+    await page.setInputFiles(
+      '#outlier-files',
+      outliers.map((png, i) => ({ name: `outlier ${i}.png`, mimeType: 'image/png', buffer: Buffer.from(png) })),
+    );
+    await page.waitForFunction(() => document.getElementById('outliers-count')!.textContent === '(4 images)');
     await page.fill('[name=steps]', '500');
     await page.click('#tune-start');
     await page.waitForFunction(
