@@ -3,7 +3,7 @@
  * is in `energate` too.
  */
 
-export { type ImageSet, imageSetFromNpz } from './data/image-set.js';
+export { type ImageSet, type ImageSource, type Images, imageSetFromNpz } from './data/image-set.js';
 export { NORMALIZATIONS, parseNormalization } from './data/normalization.js';
 export {
   CLASS_NAMES,

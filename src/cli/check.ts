@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type ImageSet, sourceOf, subset } from '../data/image-set.js';
+import { type Images, loadImages, sourceOf, subset } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import { looksLikeCifar } from '../formats/cifar.js';
 import { type Decision, Detector } from '../gate/detector.js';
@@ -21,7 +21,7 @@ interface Arguments {
 }
 
 /** Pictures by their files, or a set. */
-type Source = { readonly count: number } & ({ readonly pictures: readonly string[] } | { readonly set: ImageSet });
+type Source = { readonly count: number } & ({ readonly pictures: readonly string[] } | { readonly set: Images });
 
 /** Images a run, where there are few and where there are many: two sizes, so that drivers need to compile only for these. */
 const BATCHES = [16, 100] as const;
@@ -103,7 +103,7 @@ async function* answersOf(detector: Detector, sources: readonly Source[], size: 
     for (let start = 0; start < source.count; start += size) {
       const count = Math.min(size, source.count - start);
       if ('set' in source) {
-        const decisions = await detector.check(subset(source.set, start, count));
+        const decisions = await detector.check(await loadImages(subset(source.set, start, count)));
         yield decisions.map((decision, i) => ({ image: `${sourceOf(source.set)}#${start + i}`, decision }));
       } else yield askAboutPictures(detector, source.pictures.slice(start, start + count));
     }

@@ -1,4 +1,4 @@
-import type { ImageSet } from '../data/image-set.js';
+import type { Images } from '../data/image-set.js';
 import { requireLabels } from '../data/image-set.js';
 import { UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
@@ -14,7 +14,7 @@ import { startProgress } from './progress.js';
 export async function evaluateNetwork(
   engine: Engine,
   network: Network,
-  sets: { readonly inDistribution: ImageSet; readonly ood: readonly ImageSet[] },
+  sets: { readonly inDistribution: Images; readonly ood: readonly Images[] },
   options: ScoreOptions & {
     scores: readonly string[];
     protocol: Protocol;
@@ -60,7 +60,7 @@ export interface FitSource {
   readonly quiet?: boolean | undefined;
   /** From a file of `--save-fit`, or nothing where no score needs any. */
   readonly fits?: Fits;
-  readonly training?: ImageSet;
+  readonly training?: Images;
 }
 
 /**

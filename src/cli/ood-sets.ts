@@ -1,4 +1,4 @@
-import { type ImageSet, subset } from '../data/image-set.js';
+import { type ImageSet, type Images, subset } from '../data/image-set.js';
 import { VALIDATION_FAMILIES, type ValidationFamily, validationOutliers } from '../data/validation-outliers.js';
 import { UsageError } from '../errors.js';
 import { readImageSet } from '../node/images.js';
@@ -21,10 +21,10 @@ export async function readOodSets(
   sets: ReadonlyMap<string, string>,
   inDistribution: ImageSet,
   { count, seed }: { count?: number | undefined; seed: number },
-): Promise<ImageSet[]> {
-  const read = [];
+): Promise<Images[]> {
+  const read: Images[] = [];
   for (const [name, path] of sets) {
-    const set =
+    const set: Images =
       path === ''
         ? validationOutliers(name as ValidationFamily, inDistribution, {
             seed,

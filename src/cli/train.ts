@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { type ImageSet, requireLabels, sourceOf } from '../data/image-set.js';
+import { type Images, requireLabels, sourceOf } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import type { Regulariser } from '../graph/ops/energy-loss.js';
 import type { Normalization } from '../kernels/gather-images.js';
@@ -67,7 +67,7 @@ export function defineTrain(command: Command): void {
 async function train(args: Arguments, command: Command): Promise<void> {
   const regulariser = outlierTerm(args, command);
   const files = await prepareFiles(args);
-  const set: ImageSet = args.data ? await readImageSet(args.data) : embeddedTraining();
+  const set: Images = args.data ? await readImageSet(args.data) : embeddedTraining();
   const options: TrainingOptions = {
     steps: stepsOf(args, set.count, DEFAULTS.epochs),
     batch: args.batch,
@@ -108,7 +108,7 @@ function outlierTerm(args: Arguments, command: Command): Regulariser | undefined
 }
 
 /** As many classes as the set names, or as its labels tell. */
-function classesOf(set: ImageSet): number {
+function classesOf(set: Images): number {
   if (set.classNames) return set.classNames.length;
   const labels = requireLabels(set, Number.POSITIVE_INFINITY);
   const classes = labels.reduce((most, label) => Math.max(most, label), 0) + 1;
@@ -122,7 +122,7 @@ function classesOf(set: ImageSet): number {
   return classes;
 }
 
-function report(args: Arguments, set: ImageSet, network: Network, steps: number, last: StepLog | undefined): void {
+function report(args: Arguments, set: Images, network: Network, steps: number, last: StepLog | undefined): void {
   const parameters = parameterCount(network.config);
   if (args.json) {
     console.log(JSON.stringify({ output: args.output, network: network.config, parameters, last }, null, 2));

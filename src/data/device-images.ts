@@ -1,26 +1,50 @@
 import type { Engine, Storage } from '../gpu/engine.js';
 import type { Graph, Tensor } from '../graph/graph.js';
 import type { GatherSource } from '../graph/ops/gather-images.js';
-import type { ImageSet } from './image-set.js';
+import { type ImageSource, type Images, isInMemory, readImages } from './image-set.js';
 
-/** An image set's bytes on the GPU, in as many buffers as the binding limit asks for. */
+/** Images on the GPU: a whole set in as many buffers as the binding limit asks for, or the rows of one batch. */
 export interface DeviceImages {
   readonly chunks: readonly { readonly storage: Storage; readonly start: number; readonly count: number }[];
+  /** The set that the one chunk's rows are read from, anew for each batch; absent where the set is on the GPU. */
+  readonly streamed?: ImageSource;
 }
 
-/** Upload an image set. */
-export function uploadImages(engine: Engine, set: ImageSet): DeviceImages {
+/** Bytes that are read at a time from a set that is not in memory. */
+const PIECE = 2 ** 24;
+
+/**
+ * Upload an image set: what is in memory, or fits one buffer, as a whole. Of a larger one there is room for a batch alone,
+ * and a `Feed` reads each.
+ * @param rows images a batch
+ * @throws DataError where images cannot be read
+ */
+export async function uploadImages(engine: Engine, set: Images, rows: number): Promise<DeviceImages> {
   const bytesPerImage = set.height * set.width * 3;
   const { maxStorageBufferBindingSize, maxBufferSize } = engine.device.limits;
   const perChunk = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / bytesPerImage);
+  const label = `images of ${set.name}`;
+  if (!isInMemory(set) && set.count > perChunk) {
+    const storage = whole(engine.createBuffer(label, rows * bytesPerImage));
+    return { chunks: [{ storage, start: 0, count: rows }], streamed: set };
+  }
   const chunks = [];
   for (let start = 0; start < set.count; start += perChunk) {
     const count = Math.min(perChunk, set.count - start);
-    const bytes = set.images.subarray(start * bytesPerImage, (start + count) * bytesPerImage);
-    chunks.push({ storage: engine.upload(`images of ${set.name}`, bytes), start, count });
+    const storage = whole(engine.createBuffer(label, count * bytesPerImage));
+    chunks.push({ storage, start, count });
+    // Multiples of four images, so that each piece begins at a whole word.
+    const piece = isInMemory(set) ? count : Math.floor(PIECE / bytesPerImage / 4) * 4;
+    for (let from = 0; from < count; from += piece) {
+      const bytes = await readImages(set, start + from, Math.min(piece, count - from));
+      const offset = from * bytesPerImage;
+      engine.write({ ...storage, offset, size: storage.size - offset }, bytes);
+    }
   }
   return { chunks };
 }
+
+const whole = (buffer: GPUBuffer): Storage => ({ buffer, offset: 0, size: buffer.size });
 
 /** An image set in a graph: a source of `rows` images a batch, and the bindings of its inputs. */
 export function imageSource(

@@ -1,4 +1,4 @@
-import type { ImageSet } from '../data/image-set.js';
+import type { Images } from '../data/image-set.js';
 import type { Engine } from '../gpu/engine.js';
 import { labelsOf } from '../nn/classifier.js';
 import type { Network } from '../nn/network.js';
@@ -32,7 +32,7 @@ export interface GateOptions extends ScoreOptions {
 export async function calibrateGate(
   engine: Engine,
   network: Network,
-  images: ImageSet,
+  images: Images,
   options: GateOptions,
 ): Promise<Gate> {
   const { accept, score = 'energy', temperature, epsilon, fits, perClass = false, precision = 'float32' } = options;

@@ -41,8 +41,8 @@ export class Engine {
   /** Done when all error scopes so far have told what they caught. */
   private scopes: Promise<unknown> = Promise.resolve();
   private readonly pipelines = new Map<string, { slots: readonly Slot[]; pipeline: Promise<GPUComputePipeline> }>();
-  private staging: GPUBuffer | undefined;
-  private reading: Promise<unknown> = Promise.resolve();
+  /** Buffers that reads are copied to and mapped from; those that no read is using. */
+  private staging: GPUBuffer[] = [];
 
   private constructor(device: GPUDevice, owned?: { gpu: GPU; adapter: GPUAdapter }) {
     this.device = device;
@@ -189,26 +189,15 @@ export class Engine {
     });
   }
 
-  /** The bytes of each range, after all work submitted so far. One copy and one wait for all of them. */
-  read(ranges: readonly Storage[]): Promise<ArrayBuffer[]> {
-    // One at a time: they share a staging buffer.
-    const result = this.reading.then(() => this.readNow(ranges));
-    this.reading = result.catch(() => undefined);
-    return result;
-  }
-
-  private async readNow(ranges: readonly Storage[]): Promise<ArrayBuffer[]> {
+  /**
+   * The bytes of each range, after all work submitted so far and before any that follows. One copy and one wait for all of
+   * them; several reads may be under way.
+   */
+  async read(ranges: readonly Storage[]): Promise<ArrayBuffer[]> {
     this.check();
     for (const { buffer } of ranges) requireUsage(buffer, 'COPY_SRC', 'read');
     const total = ranges.reduce((sum, range) => sum + range.size, 0);
-    if (!this.staging || this.staging.size < total) {
-      if (this.staging) this.destroyBuffer(this.staging);
-      const usage = USAGE.MAP_READ | USAGE.COPY_DST;
-      this.staging = this.guard(() => this.device.createBuffer({ label: 'staging', size: total, usage }));
-      this.counters.buffers++;
-      this.counters.bytes += total;
-    }
-    const { staging } = this;
+    const staging = this.takeStaging(total);
     const encoder = this.device.createCommandEncoder();
     let at = 0;
     for (const range of ranges) {
@@ -230,8 +219,22 @@ export class Engine {
       return copy;
     });
     staging.unmap();
+    this.staging.push(staging);
     await this.settle();
     return copies;
+  }
+
+  /** A free staging buffer of at least this size. One that is too small makes way. */
+  private takeStaging(size: number): GPUBuffer {
+    const fits = this.staging.findIndex((buffer) => buffer.size >= size);
+    if (fits >= 0) return this.staging.splice(fits, 1)[0]!;
+    const small = this.staging.pop();
+    if (small) this.destroyBuffer(small);
+    const usage = USAGE.MAP_READ | USAGE.COPY_DST;
+    const staging = this.guard(() => this.device.createBuffer({ label: 'staging', size, usage }));
+    this.counters.buffers++;
+    this.counters.bytes += size;
+    return staging;
   }
 
   /** The pipeline of a specialised shader; the same one for the same shader, constants and uniforms. */
@@ -337,8 +340,8 @@ export class Engine {
 
   /** Free the engine's own things. A lent device stays as it is; an own device is destroyed. */
   destroy(): void {
-    if (this.staging) this.destroyBuffer(this.staging);
-    this.staging = undefined;
+    for (const buffer of this.staging) this.destroyBuffer(buffer);
+    this.staging = [];
     if (this.owned) this.device.destroy();
   }
 }

@@ -1,4 +1,4 @@
-import type { ImageSet } from '../data/image-set.js';
+import { type ImageSource, type Images, isInMemory } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
@@ -71,10 +71,21 @@ function velocityOf(network: Network, momenta: ReadonlyMap<string, NdArray>): Ma
   return velocity;
 }
 
-/** SHA-256, in hexadecimal, of an image set's pixels and labels. */
-export async function fingerprint(set: ImageSet): Promise<string> {
-  const parts = [set.images, ...(set.labels ? [set.labels] : [])];
-  return (await Promise.all(parts.map(sha256))).join('-');
+/** Images of a set that is not in memory which are hashed at once. */
+const HASHED = 4096;
+
+/** SHA-256, in hexadecimal, of an image set's pixels (of a set that is not in memory, of its pieces' hashes) and labels. */
+export async function fingerprint(set: Images): Promise<string> {
+  const pixels = isInMemory(set) ? sha256(set.images) : hashOfPieces(set);
+  return (await Promise.all([pixels, ...(set.labels ? [sha256(set.labels)] : [])])).join('-');
+}
+
+async function hashOfPieces(set: ImageSource): Promise<string> {
+  const hashes: string[] = [];
+  for (let start = 0; start < set.count; start += HASHED) {
+    hashes.push(await sha256(await set.read(start, Math.min(HASHED, set.count - start))));
+  }
+  return sha256(new TextEncoder().encode(hashes.join()));
 }
 
 async function sha256({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<string> {

@@ -1,4 +1,4 @@
-import type { ImageSet } from '../data/image-set.js';
+import { type Images, readImages } from '../data/image-set.js';
 import type { Engine } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
 import { Graph, type Tensor } from '../graph/graph.js';
@@ -105,18 +105,20 @@ export class Classifier {
   }
 
   /**
-   * Logits and features of every image of a set.
+   * Logits and features of every image of a set. Reading, upload and computing overlap: while the device works at one batch,
+   * the next is read and queued.
    * @param options.onProgress gets the number of images done
    * @param options.signal stops between batches, with its reason thrown
+   * @throws DataError where images cannot be read
    */
   run(
-    set: ImageSet,
+    set: Images,
     options: { onProgress?: (done: number) => void; signal?: AbortSignal | undefined } = {},
   ): Promise<Outputs> {
-    const bytesPerImage = set.height * set.width * 3;
     const pixels = this.program.storage(this.tensors.pixels);
-    return this.inBatches(set.count, options, (start, count) => {
-      this.engine.write(pixels, set.images.subarray(start * bytesPerImage, (start + count) * bytesPerImage));
+    return this.inBatches(set.count, options, async (start, count) => {
+      const bytes = await readImages(set, start, count);
+      return () => this.engine.write(pixels, bytes);
     });
   }
 
@@ -127,7 +129,7 @@ export class Classifier {
    */
   runOnDevice({ buffer, offset = 0, count }: { buffer: GPUBuffer; offset?: number; count: number }): Promise<Outputs> {
     const pixels = this.program.storage(this.tensors.pixels);
-    return this.inBatches(count, {}, (start, images) => {
+    return this.inBatches(count, {}, async (start, images) => () => {
       const encoder = this.engine.device.createCommandEncoder();
       const from = offset + start * this.bytesPerImage;
       encoder.copyBufferToBuffer(buffer, from, pixels.buffer, pixels.offset, images * this.bytesPerImage);
@@ -142,26 +144,45 @@ export class Classifier {
     return result;
   }
 
+  /** @param prepare reads a batch of images; what it returns then queues its upload */
   private async askInBatches(
     total: number,
     options: { onProgress?: (done: number) => void; signal?: AbortSignal | undefined },
-    fill: (start: number, count: number) => void,
+    prepare: (start: number, count: number) => Promise<() => void>,
   ): Promise<Outputs> {
     const { classes } = this.network.config;
     const width = featuresOf(this.network.config);
     const logits = new Float32Array(total * classes);
     const features = new Float32Array(total * width);
-    for (let start = 0; start < total; start += this.batch) {
-      options.signal?.throwIfAborted();
-      const count = Math.min(this.batch, total - start);
-      fill(start, count);
-      this.program.run();
+    const take = async (start: number, count: number, results: Promise<Float32Array[]>) => {
       // Rows past `count` are of the batch before: computed, and dropped here.
-      const [l, f] = await this.program.read(this.tensors.logits, this.tensors.features);
+      const [l, f] = await results;
       logits.set(l!.subarray(0, count * classes), start * classes);
       features.set(f!.subarray(0, count * width), start * width);
       options.onProgress?.(start + count);
+    };
+    const countAt = (start: number) => Math.min(this.batch, total - start);
+    const read = (start: number) => {
+      const upload = prepare(start, countAt(start));
+      // Whether it is awaited or not: another failure may come first.
+      upload.catch(() => {});
+      return upload;
+    };
+    let next = read(0);
+    let under: Promise<void> = Promise.resolve();
+    for (let start = 0; start < total; start += this.batch) {
+      options.signal?.throwIfAborted();
+      const upload = await next;
+      if (start + this.batch < total) next = read(start + this.batch);
+      upload();
+      this.program.run();
+      const taken = take(start, countAt(start), this.program.read(this.tensors.logits, this.tensors.features));
+      taken.catch(() => {});
+      // One batch is queued behind the one that the device works at.
+      await under;
+      under = taken;
     }
+    await under;
     return { logits, features };
   }
 

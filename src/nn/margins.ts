@@ -1,5 +1,4 @@
-import type { ImageSet } from '../data/image-set.js';
-import { sourceOf } from '../data/image-set.js';
+import { gatherImages, type Images, sourceOf } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import { Classifier } from './classifier.js';
@@ -33,13 +32,13 @@ const LEAST_GAP = 1;
 export async function measureEnergies(
   engine: Engine,
   network: Network,
-  set: ImageSet,
+  set: Images,
   { limit = 1000 }: { limit?: number } = {},
 ): Promise<EnergyStatistics> {
   if (!Number.isInteger(limit) || limit < 1)
     throw new UsageError(`limit of images is ${limit}, but must be a whole number of 1 or more`);
   if (set.count === 0) throw new DataError(`${sourceOf(set)} has no images to measure energies of: give another set`);
-  const sample = spread(set, limit);
+  const sample = await spread(set, limit);
   const { height, width } = set;
   const classifier = await Classifier.create(engine, network, { batch: Math.min(100, sample.count), height, width });
   try {
@@ -51,16 +50,11 @@ export async function measureEnergies(
 }
 
 /** At most `limit` images, at equal distances. */
-function spread(set: ImageSet, limit: number): ImageSet {
+async function spread(set: Images, limit: number): Promise<Images> {
   if (set.count <= limit) return set;
-  const bytes = set.height * set.width * 3;
-  const images = new Uint8Array(limit * bytes);
-  for (let i = 0; i < limit; i++) {
-    const from = Math.floor((i * set.count) / limit) * bytes;
-    images.set(set.images.subarray(from, from + bytes), i * bytes);
-  }
-  const { labels: _, ...rest } = set;
-  return { ...rest, images, count: limit };
+  const indices = Uint32Array.from({ length: limit }, (_, i) => Math.floor((i * set.count) / limit));
+  const { name, height, width } = set;
+  return { name, height, width, images: await gatherImages(set, indices), count: limit };
 }
 
 function statistics(logits: Float32Array, classes: number, source: string): EnergyStatistics {

@@ -1,4 +1,4 @@
-import { type ImageSet, requireLabels } from '../data/image-set.js';
+import { type Images, piecesOf, requireLabels } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import { type NdArray, quote } from '../formats/array.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
@@ -17,16 +17,16 @@ import { featuresOf, type Network } from './network.js';
 /** What each fitted score learned, by the score's name. */
 export type Fits = ReadonlyMap<string, ScoreState>;
 
-/** An image set's outputs and scores. */
-export interface SetScores extends Outputs {
+/** An image set's logits and scores. */
+export interface SetScores extends Pick<Outputs, 'logits'> {
   /** By name, N each, the higher the more in-distribution. */
   readonly scores: ReadonlyMap<string, Float64Array>;
 }
 
 /** Keeps what a network said, so that it is not asked again. */
 export interface OutputMemory {
-  get(network: Network, set: ImageSet, perturbation: Perturbation | undefined): Promise<Outputs | undefined>;
-  put(network: Network, set: ImageSet, perturbation: Perturbation | undefined, outputs: Outputs): Promise<void>;
+  get(network: Network, set: Images, perturbation: Perturbation | undefined): Promise<Outputs | undefined>;
+  put(network: Network, set: Images, perturbation: Perturbation | undefined, outputs: Outputs): Promise<void>;
 }
 
 interface Progress {
@@ -52,18 +52,19 @@ export function passes(names: readonly string[], options: ScoreOptions, fits: Fi
 export async function fitScores(
   engine: Engine,
   network: Network,
-  training: ImageSet,
+  training: Images,
   names: readonly string[],
   options: Progress = {},
 ): Promise<Fits> {
   const { classes } = network.config;
   const labels = training.labels && requireLabels(training, classes);
-  const outputs = await ask(engine, network, [training], undefined, options);
+  const asked = new Asked(engine, network, options);
+  const outputs = await asked.about(training).finally(() => asked.destroy());
   const head = headOf(network);
   return new Map(
     fittedScores(names).map((name) => [
       name,
-      findScore(name).fit!({ ...outputs[0]!, classes, labels, head }) as ScoreState,
+      findScore(name).fit!({ ...outputs, classes, labels, head }) as ScoreState,
     ]),
   );
 }
@@ -79,7 +80,7 @@ export async function fitScores(
 export async function scoreSets(
   engine: Engine,
   network: Network,
-  sets: readonly ImageSet[],
+  sets: readonly Images[],
   names: readonly string[],
   options: ScoreOptions & Progress & { fits?: Fits | undefined } = {},
 ): Promise<SetScores[]> {
@@ -88,29 +89,35 @@ export async function scoreSets(
   if (missing) throw new UsageError(`${missing} must be fitted on training images first`);
   const { classes } = network.config;
   const head = headOf(network);
-  const total = sets.reduce((sum, { count }) => sum + count, 0);
-  let before = 0;
-  const askNext = async (perturbation?: Perturbation) => {
-    const outputs = await ask(engine, network, sets, perturbation, {
-      onProgress: onProgress && ((done) => onProgress(before + done)),
-      signal,
-      memory,
-    });
-    before += total;
-    return outputs;
+  const perturbations = new Map(names.map((name) => [name, perturbationOf(name, scoreOptions, fits)]));
+  const asked = new Asked(engine, network, { onProgress, signal, memory });
+  const scoreSet = async (set: Images): Promise<SetScores> => {
+    const logits = new Float32Array(set.count * classes);
+    const scores = new Map(names.map((name) => [name, new Float64Array(set.count)]));
+    let start = 0;
+    for (const piece of piecesOf(set, PIECE)) {
+      const plain = await asked.about(piece);
+      logits.set(plain.logits, start * classes);
+      for (const [name, perturbation] of perturbations) {
+        const outputs = perturbation ? await asked.about(piece, perturbation) : plain;
+        const values = findScore(name).score({ ...outputs, ...scoreOptions, classes, head, state: fits.get(name) });
+        scores.get(name)!.set(values, start);
+      }
+      start += piece.count;
+    }
+    return { logits, scores };
   };
-  const plain = await askNext();
-  const results = plain.map((outputs) => ({ ...outputs, scores: new Map<string, Float64Array>() }));
-  for (const name of names) {
-    const perturbation = perturbationOf(name, scoreOptions, fits);
-    const outputs = perturbation ? await askNext(perturbation) : plain;
-    const { score } = findScore(name);
-    outputs.forEach((of, i) => {
-      results[i]!.scores.set(name, score({ ...of, ...scoreOptions, classes, head, state: fits.get(name) }));
-    });
+  try {
+    const results: SetScores[] = [];
+    for (const set of sets) results.push(await scoreSet(set));
+    return results;
+  } finally {
+    asked.destroy();
   }
-  return results;
 }
+
+/** Images whose features are in memory at once: 34 MB of 128 each. */
+const PIECE = 65_536;
 
 const FIT_FORMAT = 'energate-fit';
 const FIT_VERSION = '1';
@@ -167,31 +174,37 @@ function headOf({ state }: Network): Head {
   return { weight: state.get('fc.weight')!.data, bias: state.get('fc.bias')!.data };
 }
 
-/** Outputs for each set: those that are remembered, and the network's where it has to be asked. */
-async function ask(
-  engine: Engine,
-  network: Network,
-  sets: readonly ImageSet[],
-  perturbation: Perturbation | undefined,
-  { onProgress, signal, memory }: Progress,
-): Promise<Outputs[]> {
-  let classifier: Classifier | undefined;
-  try {
-    const outputs: Outputs[] = [];
-    let before = 0;
-    for (const set of sets) {
-      let of = await memory?.get(network, set, perturbation);
-      if (!of) {
-        classifier ??= await Classifier.create(engine, network, { perturbation });
-        of = await classifier.run(set, { onProgress: (done) => onProgress?.(before + done), signal });
-        await memory?.put(network, set, perturbation, of);
-      }
-      outputs.push(of);
-      before += set.count;
-      onProgress?.(before);
+/** A network that is asked about images, once and with input steps: where it is not remembered what it said. */
+class Asked {
+  private readonly engine: Engine;
+  private readonly network: Network;
+  private readonly options: Progress;
+  private readonly classifiers = new Map<Perturbation | undefined, Classifier>();
+  private done = 0;
+
+  constructor(engine: Engine, network: Network, options: Progress) {
+    this.engine = engine;
+    this.network = network;
+    this.options = options;
+  }
+
+  async about(images: Images, perturbation?: Perturbation): Promise<Outputs> {
+    const { engine, network } = this;
+    const { onProgress, signal, memory } = this.options;
+    let outputs = await memory?.get(network, images, perturbation);
+    if (!outputs) {
+      const known = this.classifiers.get(perturbation);
+      const classifier = known ?? (await Classifier.create(engine, network, { perturbation }));
+      this.classifiers.set(perturbation, classifier);
+      outputs = await classifier.run(images, { onProgress: (done) => onProgress?.(this.done + done), signal });
+      await memory?.put(network, images, perturbation, outputs);
     }
+    this.done += images.count;
+    onProgress?.(this.done);
     return outputs;
-  } finally {
-    classifier?.destroy();
+  }
+
+  destroy(): void {
+    for (const classifier of this.classifiers.values()) classifier.destroy();
   }
 }

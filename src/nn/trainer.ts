@@ -1,5 +1,6 @@
 import { type DeviceImages, imageSource, uploadImages } from '../data/device-images.js';
-import { type ImageSet, requireLabels, sourceOf } from '../data/image-set.js';
+import { Feed } from '../data/feed.js';
+import { type ImageProperties, type Images, requireLabels, sourceOf } from '../data/image-set.js';
 import { Sampler } from '../data/sampler.js';
 import { DivergenceError, UsageError } from '../errors.js';
 import type { Engine, Storage } from '../gpu/engine.js';
@@ -76,8 +77,8 @@ export interface TrainingState {
 
 export interface TrainingData {
   /** Labelled. */
-  readonly inDistribution: ImageSet;
-  readonly outliers?: ImageSet | undefined;
+  readonly inDistribution: Images;
+  readonly outliers?: Images | undefined;
 }
 
 /** Steps whose figures stay on the GPU until they are read. */
@@ -101,7 +102,8 @@ export class Trainer {
   private readonly tensors: StepTensors;
   private readonly buffers: readonly GPUBuffer[];
   private readonly labels: Int32Array;
-  private readonly samplers: { inDistribution: Sampler; outliers: Sampler | undefined };
+  /** Of the in-distribution images, then of the outliers. */
+  private readonly feeds: readonly Feed[];
   /** The step this trainer began after. */
   private readonly startedAt: number;
   private done: number;
@@ -116,7 +118,7 @@ export class Trainer {
     tensors: StepTensors;
     buffers: readonly GPUBuffer[];
     labels: Int32Array;
-    samplers: { inDistribution: Sampler; outliers: Sampler | undefined };
+    feeds: readonly Feed[];
     step: number;
   }) {
     this.options = parts.options;
@@ -127,7 +129,7 @@ export class Trainer {
     this.tensors = parts.tensors;
     this.buffers = parts.buffers;
     this.labels = parts.labels;
-    this.samplers = parts.samplers;
+    this.feeds = parts.feeds;
     this.startedAt = parts.step;
     this.done = parts.step;
     this.logged = parts.step;
@@ -155,9 +157,10 @@ export class Trainer {
       state.velocity ? packArena(layout.parameters, state.velocity) : new Float32Array(layout.parameters.size),
     );
     const halted = engine.upload('halted', Uint32Array.of(NOT_HALTED));
-    const images = [data.inDistribution, ...(data.outliers ? [data.outliers] : [])].map((set) =>
-      uploadImages(engine, set),
-    );
+    const images = await Promise.all([
+      uploadImages(engine, data.inDistribution, options.batch),
+      ...(data.outliers ? [uploadImages(engine, data.outliers, options.outlierBatch)] : []),
+    ]);
     const { graph, bindings, ...tensors } = trainingStep(network, layout, images, data.inDistribution, options);
     const program = await Program.compile(
       engine,
@@ -171,8 +174,9 @@ export class Trainer {
         ...bindings,
       ]),
     );
-    const sampler = (set: ImageSet, name: string) =>
-      new Sampler(set.count, { seed: options.seed, name, shuffle: options.shuffle });
+    const { seed, shuffle } = options;
+    const feed = (i: number, set: Images, name: string, rows: number) =>
+      new Feed(engine, images[i]!, new Sampler(set.count, { seed, name, shuffle }), rows);
     return new Trainer({
       options,
       engine,
@@ -185,10 +189,12 @@ export class Trainer {
         ...images.flatMap(({ chunks }) => chunks.map(({ storage }) => storage.buffer)),
       ],
       labels,
-      samplers: {
-        inDistribution: sampler(data.inDistribution, 'in-distribution'),
-        outliers: data.outliers && options.outlierBatch > 0 ? sampler(data.outliers, 'outliers') : undefined,
-      },
+      feeds: [
+        feed(0, data.inDistribution, 'in-distribution', options.batch),
+        ...(data.outliers && options.outlierBatch > 0
+          ? [feed(1, data.outliers, 'outliers', options.outlierBatch)]
+          : []),
+      ],
       step: state.step,
     });
   }
@@ -204,26 +210,35 @@ export class Trainer {
   }
 
   /**
+   * Read the next step's images, where the sets are too large for the device; elsewhere there is nothing to wait for.
+   * @throws DataError where they cannot be read
+   */
+  async ready(): Promise<void> {
+    await Promise.all(this.feeds.map((feed) => feed.prepare(this.done)));
+  }
+
+  /**
    * Submit one step. Its figures come with {@link readLogs}.
-   * @throws UsageError where those of 64 steps have not been read
+   * @throws UsageError where those of 64 steps have not been read, or {@link ready} was not awaited and had to be
    */
   submitStep(): void {
     if (this.done - this.logged >= LOG_CAPACITY)
       throw new UsageError(`the figures of ${LOG_CAPACITY} steps are waiting to be read: call readLogs() first`);
-    const { batch, outlierBatch, learningRate, steps, seed } = this.options;
-    const { inDistribution, outliers } = this.samplers;
-    const indices = inDistribution.take(this.done * batch, batch);
-    this.program.write(this.tensors.indices[0]!, indices);
+    const { learningRate, steps, seed } = this.options;
+    const loaded = this.feeds.map((feed) => feed.load(this.done));
+    loaded.forEach(({ places }, i) => {
+      this.program.write(this.tensors.indices[i]!, places);
+    });
     this.program.write(
       this.tensors.labels,
-      Uint32Array.from(indices, (index) => this.labels[index]!),
+      Uint32Array.from(loaded[0]!.indices, (index) => this.labels[index]!),
     );
-    if (outliers) this.program.write(this.tensors.indices[1]!, outliers.take(this.done * outlierBatch, outlierBatch));
     this.done++;
     const step = Uint32Array.of(this.done, seed, 0, 0);
     new Float32Array(step.buffer)[2] = cosineRate(learningRate, this.done, steps);
     this.program.write(this.tensors.step, step);
     this.program.run();
+    if (this.done < steps) for (const feed of this.feeds) feed.prepare(this.done);
   }
 
   /**
@@ -274,6 +289,7 @@ export class Trainer {
     const ahead: Promise<undefined>[] = [];
     let read = Date.now();
     while (this.done < this.options.steps && !signal?.aborted) {
+      await this.ready();
       this.submitStep();
       ahead.push(this.engine.device.queue.onSubmittedWorkDone());
       if (ahead.length > STEPS_AHEAD) await ahead.shift();
@@ -431,7 +447,7 @@ function requireCount(what: string, value: number, least: number): void {
     throw new UsageError(`${what} is ${value}, but must be a whole number of ${least} or more`);
 }
 
-function requireImages(what: string, batch: number, set: ImageSet): void {
+function requireImages(what: string, batch: number, set: ImageProperties): void {
   const { count } = set;
   if (batch > count)
     throw new UsageError(

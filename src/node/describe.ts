@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { type ImageSet, type Images, isInMemory, readImages } from '../data/image-set.js';
+import { type Images, isInMemory, readImages } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
 import { looksLikeMat, readMat } from '../formats/mat.js';
@@ -32,7 +32,7 @@ export async function describeFile(path: string): Promise<Description> {
   const splits = await Promise.all(
     (['train', 'test'] as const).map((split) => readImageSet(path, { split }).catch((error) => error as Error)),
   );
-  const sets = splits.filter((set): set is ImageSet => !(set instanceof Error));
+  const sets = splits.filter((set): set is Images => !(set instanceof Error));
   if (sets.length === 0) throw splits[0];
   // Only CIFAR has two.
   const [first, second] = sets;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   type ImageSet,
   type ImageSource,
+  type Images,
   imageSetFromCifar,
   imageSetFromMat,
   imageSetFromNpz,
@@ -23,6 +24,9 @@ import { isPictureName, listPictures } from './pictures.js';
 export const IMAGE_FORMATS =
   '.npz, .npy, SVHN .mat, CIFAR (.tar.gz or folder, binary or python), or pictures (folder, .tar, .tar.gz)';
 
+/** Images of a .npy file that are taken into memory: 201 MB. A larger file is read as its images are needed. */
+const IN_MEMORY = 65_536;
+
 /**
  * An image set, by its content: .npz (`images`, and `labels` where there are any), .npy, SVHN's .mat, CIFAR-10 or CIFAR-100 in
  * the binary or the python version (a folder, or a .tar.gz), or pictures (one, a folder, or a .tar or .tar.gz of them; see
@@ -30,11 +34,14 @@ export const IMAGE_FORMATS =
  * @param options.split of CIFAR alone
  * @throws {DataError} if it cannot be read, or is not such a set.
  */
-export async function readImageSet(path: string, { split = 'train' }: { split?: Split } = {}): Promise<ImageSet> {
+export async function readImageSet(path: string, { split = 'train' }: { split?: Split } = {}): Promise<Images> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isDirectory()) return readFolder(path, split);
   const start = await readStart(path);
-  if (looksLikeNpy(start)) return loadImages(await openNpy(path));
+  if (looksLikeNpy(start)) {
+    const source = await openNpy(path);
+    return source.count <= IN_MEMORY ? loadImages(source) : source;
+  }
   if (start[0] === 0x50 && start[1] === 0x4b) return imageSetFromNpz(await readFileBytes(path), path);
   if (looksLikeMat(start)) return imageSetFromMat(await readFileBytes(path), path);
   if ((start[0] === 0x1f && start[1] === 0x8b) || looksLikeTar(start)) return readImageArchive(path, split);

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { imageSource, uploadImages } from '../../src/data/device-images.js';
-import type { ImageSet } from '../../src/data/image-set.js';
+import { Feed } from '../../src/data/feed.js';
+import type { ImageSet, ImageSource } from '../../src/data/image-set.js';
+import { Sampler } from '../../src/data/sampler.js';
+import { UsageError } from '../../src/errors.js';
 import type { Engine, Storage } from '../../src/gpu/engine.js';
 import { Graph } from '../../src/graph/graph.js';
 import { gatherImages } from '../../src/graph/ops/gather-images.js';
@@ -18,13 +21,17 @@ const set: ImageSet = {
 
 /** The engine of this file, as it would be on a device with smaller limits. */
 function limited(limits: { maxStorageBufferBindingSize: number; maxBufferSize: number }): Engine {
-  return { device: { limits }, upload: engine.upload.bind(engine) } as unknown as Engine;
+  return {
+    device: { limits },
+    createBuffer: engine.createBuffer.bind(engine),
+    write: engine.write.bind(engine),
+  } as unknown as Engine;
 }
 const LIMITS = { maxStorageBufferBindingSize: 40, maxBufferSize: 1000 };
 
 describe('an image set on the GPU', () => {
-  it('is one buffer where the limits allow', () => {
-    const { chunks } = uploadImages(engine, set);
+  it('is one buffer where the limits allow', async () => {
+    const { chunks } = await uploadImages(engine, set, 4);
     expect(chunks).toMatchObject([{ start: 0, count: 7 }]);
     release(chunks);
   });
@@ -32,7 +39,7 @@ describe('an image set on the GPU', () => {
   it.each([LIMITS, { maxStorageBufferBindingSize: 1000, maxBufferSize: 40 }])(
     'is cut between images by %j',
     async (limits) => {
-      const { chunks } = uploadImages(limited(limits), set);
+      const { chunks } = await uploadImages(limited(limits), set, 4);
       expect(chunks.map(({ start, count }) => [start, count])).toEqual([
         [0, 3],
         [3, 3],
@@ -45,8 +52,8 @@ describe('an image set on the GPU', () => {
   );
 
   it('batches are gathered across the cuts', async () => {
-    const images = uploadImages(limited(LIMITS), set);
     const indices = [6, 2, 3, 0, 5, 2];
+    const images = await uploadImages(limited(LIMITS), set, indices.length);
     const graph = new Graph();
     const step = graph.input('step', [4], 'u32');
     const { source, bindings } = imageSource(graph, 'tiny', images, indices.length);
@@ -64,6 +71,43 @@ describe('an image set on the GPU', () => {
     release(images.chunks);
     const expected = indices.flatMap((index) => [...set.images.subarray(index * 12, index * 12 + 12)]);
     expect(Array.from(pixels!, Math.round)).toEqual(expected);
+  });
+});
+
+describe('a set that is not in memory', () => {
+  const { images: bytes, ...properties } = set;
+  const source: ImageSource = {
+    ...properties,
+    read: async (start, count) => bytes.slice(start * 12, (start + count) * 12),
+    gather: async (indices) => Uint8Array.from([...indices].flatMap((i) => [...bytes.subarray(i * 12, i * 12 + 12)])),
+  };
+
+  it('is uploaded where it fits one buffer', async () => {
+    const { chunks, streamed } = await uploadImages(engine, source, 4);
+    expect(streamed).toBeUndefined();
+    const [read] = await engine.read(chunks.map(({ storage }) => storage));
+    expect([...new Uint8Array(read!)]).toEqual([...bytes]);
+    release(chunks);
+  });
+
+  it('else is read a batch at a time, ahead of the step', async () => {
+    const images = await uploadImages(limited(LIMITS), source, 3);
+    expect(images).toMatchObject({ streamed: source, chunks: [{ start: 0, count: 3 }] });
+    const feed = new Feed(engine, images, new Sampler(7, { seed: 1, name: 'x', shuffle: false }), 3);
+    expect(() => feed.load(0)).toThrow(new UsageError('the images of step 1 are not read yet: await ready() first'));
+    for (const [step, expected] of [
+      [0, 1, 2],
+      [3, 4, 5],
+      [6, 0, 1],
+    ].entries()) {
+      await feed.prepare(step);
+      const { indices, places } = feed.load(step);
+      expect([...indices]).toEqual(expected);
+      expect([...places]).toEqual([0, 1, 2]);
+      const [rows] = await engine.read(images.chunks.map(({ storage }) => storage));
+      expect([...new Uint8Array(rows!)]).toEqual([...(await source.gather(indices))]);
+    }
+    release(images.chunks);
   });
 });
 

@@ -5,7 +5,13 @@ import { DataError, DivergenceError, UsageError } from '../../src/errors.js';
 import { decodeCheckpoint, encodeCheckpoint, fingerprints } from '../../src/nn/checkpoint.js';
 import type { Network, Values } from '../../src/nn/network.js';
 import { cosineRate } from '../../src/nn/schedule.js';
-import { type StepLog, Trainer, type TrainingOptions, type TrainingState } from '../../src/nn/trainer.js';
+import {
+  type StepLog,
+  Trainer,
+  type TrainingData,
+  type TrainingOptions,
+  type TrainingState,
+} from '../../src/nn/trainer.js';
 import { engine } from '../support/gpu.js';
 import { bitsOf, data, expectSameBits, finish, OPTIONS, reference } from '../support/training.js';
 
@@ -177,7 +183,7 @@ describe('refuses, before it takes memory on the GPU,', () => {
   const unlabelled = { ...inDistribution, labels: undefined } as unknown as typeof inDistribution;
   const mislabelled = { ...inDistribution, labels: inDistribution.labels!.map((label, i) => (i === 4 ? 10 : label)) };
 
-  it.each<[string, Partial<TrainingOptions>, Partial<typeof data>, RegExp]>([
+  it.each<[string, Partial<TrainingOptions>, Partial<TrainingData>, RegExp]>([
     ['no steps', { steps: 0 }, {}, /^steps is 0, but must be a whole number of 1 or more$/],
     ['half a batch', { batch: 1.5 }, {}, /^batch is 1\.5, but/],
     [
@@ -216,7 +222,7 @@ describe('refuses, before it takes memory on the GPU,', () => {
 
   async function expectRefusal(
     options: Partial<TrainingOptions>,
-    sets: Partial<typeof data>,
+    sets: Partial<TrainingData>,
     type: new (message: string) => Error,
     message: RegExp,
   ): Promise<void> {

@@ -1,11 +1,11 @@
-import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'fflate';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadImages } from '../../src/data/image-set.js';
+import { gatherImages, isInMemory, loadImages, readImages, subset } from '../../src/data/image-set.js';
 import { DataError } from '../../src/errors.js';
 import { writeNpy } from '../../src/formats/npy.js';
 import { writeNpz } from '../../src/formats/npz.js';
@@ -70,6 +70,33 @@ describe('arrays', () => {
     const none = writeNpy({ dtype: 'uint8', shape: [0, 32, 32, 3], data: new Uint8Array() });
     await writeFile(join(folder, 'none.npy'), none);
     await expectRefusal(readImageSet(join(folder, 'none.npy')), /images holds no image/);
+  });
+
+  it('a .npy of more than 65,536 images is left where it is, and read in any order', async () => {
+    const path = join(folder, 'large.npy');
+    const count = 100_000;
+    const header = Buffer.from(
+      writeNpy({ dtype: 'uint8', shape: [1, 32, 32, 3], data: new Uint8Array(3072) }).subarray(0, 128),
+    );
+    // As NumPy pads headers: the shape takes the place of spaces.
+    header.write(header.toString('latin1').replace(/\(1, 32, 32, 3\)(.*?) {5}/, `(${count}, 32, 32, 3)$1`), 'latin1');
+    const file = await open(path, 'w');
+    await file.write(header, 0, 128, 0);
+    await file.truncate(128 + count * 3072);
+    for (const image of [7, 500, 99_999]) await file.write(made(image % 256), 0, 3072, 128 + image * 3072);
+    await file.close();
+    const set = await readImageSet(path);
+    expect(isInMemory(set)).toBe(false);
+    expect(set).toMatchObject({ name: 'large', count });
+    expect(await readImages(set, 6, 3)).toEqual(
+      Uint8Array.from([...new Uint8Array(3072), ...made(7), ...new Uint8Array(3072)]),
+    );
+    expect(await gatherImages(set, Uint32Array.of(99_999, 7, 500, 7))).toEqual(made(99_999 % 256, 7, 500 % 256, 7));
+    const part = subset(set, 499, 2);
+    expect(await readImages(part, 1, 1)).toEqual(made(500 % 256));
+    expect(await gatherImages(part, Uint32Array.of(1))).toEqual(made(500 % 256));
+    await truncate(path, 128 + 3072 * 1000);
+    await expectRefusal(readImages(set, 99_999, 1), /large\.npy has become shorter while it was read/);
   });
 
   it.each(['svhn.mat', 'svhn-v6.mat'])('SVHN as SciPy wrote it: %s', async (name) => {

@@ -8,7 +8,10 @@ import { golden } from './golden.js';
  */
 export const reference = golden('finetune-energy-wrn-10-1.npz');
 
-export const data: TrainingData = { inDistribution: reference.images('in'), outliers: reference.images('out') };
+export const data = {
+  inDistribution: reference.images('in'),
+  outliers: reference.images('out'),
+} satisfies TrainingData;
 
 /** All that draws random numbers is on. */
 export const OPTIONS: TrainingOptions = {

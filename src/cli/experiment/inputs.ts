@@ -1,5 +1,5 @@
-import type { ImageSet } from '../../data/image-set.js';
-import { requireLabels, subset } from '../../data/image-set.js';
+import type { ImageSet, Images } from '../../data/image-set.js';
+import { loadImages, requireLabels, subset } from '../../data/image-set.js';
 import { UsageError } from '../../errors.js';
 import type { Normalization } from '../../kernels/gather-images.js';
 import type { Network } from '../../nn/network.js';
@@ -34,7 +34,7 @@ export interface Inputs {
   readonly ood: readonly ImageSet[];
   /** Training images: of fits, and with the outliers of fine-tuning. */
   readonly training: ImageSet | undefined;
-  readonly outliers: ImageSet | undefined;
+  readonly outliers: Images | undefined;
 }
 
 /** Whether it is the embedded run. @throws UsageError where only some of the inputs are given that make another */
@@ -69,7 +69,7 @@ export async function readInputs(args: InputArguments): Promise<Inputs> {
   const sets = embedded ? embeddedTest() : await readSets(args);
   requireLabels(sets.inDistribution, base.config.classes);
   const { oodCount } = args;
-  const trainingImages = args.train ? await readImageSet(args.train) : training?.inDistribution;
+  const trainingImages = args.train ? await loadImages(await readImageSet(args.train)) : training?.inDistribution;
   if (trainingImages) requireLabels(trainingImages, base.config.classes);
   return {
     embedded,
@@ -82,8 +82,9 @@ export async function readInputs(args: InputArguments): Promise<Inputs> {
 }
 
 async function readSets({ in: path, ood, oodCount, seed }: InputArguments) {
-  const inDistribution = await readImageSet(path!, { split: 'test' });
-  return { inDistribution, ood: await readOodSets(ood!, inDistribution, { count: oodCount, seed }) };
+  const inDistribution = await loadImages(await readImageSet(path!, { split: 'test' }));
+  const sets = await readOodSets(ood!, inDistribution, { count: oodCount, seed });
+  return { inDistribution, ood: await Promise.all(sets.map(loadImages)) };
 }
 
 /** What the network may be fine-tuned on; nothing where training images or outliers are missing. */
@@ -99,6 +100,6 @@ export function validationData(
   const data = tuningData(inputs);
   if (!data) return undefined;
   if (inputs.embedded) return { data, validation: validationOf(embeddedValidation(), seed) };
-  const { held, rest } = holdOut(data.inDistribution, seed);
+  const { held, rest } = holdOut(inputs.training!, seed);
   return { data: { ...data, inDistribution: rest }, validation: validationOf(held, seed) };
 }

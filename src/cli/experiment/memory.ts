@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ImageSet } from '../../data/image-set.js';
+import type { Images } from '../../data/image-set.js';
 import { toFloat32 } from '../../formats/array.js';
 import { readNpz, writeNpz } from '../../formats/npz.js';
 import { fingerprint } from '../../nn/checkpoint.js';
@@ -34,16 +34,16 @@ export class FolderMemory implements OutputMemory {
     this.folder = folder;
   }
 
-  fingerprintOf(of: ImageSet | Network): Promise<string> {
+  fingerprintOf(of: Images | Network): Promise<string> {
     let print = this.known.get(of);
     if (!print) {
-      print = 'images' in of ? fingerprint(of) : Promise.resolve(keyOf(encodeNetwork(of)));
+      print = 'config' in of ? Promise.resolve(keyOf(encodeNetwork(of))) : fingerprint(of);
       this.known.set(of, print);
     }
     return print;
   }
 
-  async get(network: Network, set: ImageSet, perturbation: Perturbation | undefined): Promise<Outputs | undefined> {
+  async get(network: Network, set: Images, perturbation: Perturbation | undefined): Promise<Outputs | undefined> {
     const path = await this.pathOf(network, set, perturbation);
     const bytes = await readFile(path).catch(() => undefined);
     if (!bytes) return undefined;
@@ -60,7 +60,7 @@ export class FolderMemory implements OutputMemory {
     }
   }
 
-  async put(network: Network, set: ImageSet, perturbation: Perturbation | undefined, outputs: Outputs): Promise<void> {
+  async put(network: Network, set: Images, perturbation: Perturbation | undefined, outputs: Outputs): Promise<void> {
     const path = await this.pathOf(network, set, perturbation);
     const { logits, features } = outputs;
     await mkdir(this.folder, { recursive: true });
@@ -73,7 +73,7 @@ export class FolderMemory implements OutputMemory {
     );
   }
 
-  private async pathOf(network: Network, set: ImageSet, perturbation: Perturbation | undefined): Promise<string> {
+  private async pathOf(network: Network, set: Images, perturbation: Perturbation | undefined): Promise<string> {
     const values = Object.values(perturbation ?? {});
     const key = keyOf(
       ownVersion(),
