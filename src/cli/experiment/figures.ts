@@ -1,6 +1,6 @@
 import { subset } from '../../data/image-set.js';
 import { encodePng } from '../../formats/png.js';
-import { densities, precisionRecallCurve, rocCurve } from '../../ood/curves.js';
+import { type Curve, densities, precisionRecallCurve, rocCurve } from '../../ood/curves.js';
 import { findScore } from '../../ood/scores.js';
 import { dashOf, histogram, lines } from '../../report/charts.js';
 import { METHODS, type MethodName } from '../../report/methods.js';
@@ -60,7 +60,7 @@ export function curves(names: readonly MethodName[], { methods }: Scored, { inpu
             title: set,
             caption: `In-distribution positive; chance precision is ${(100 * chance).toFixed(1)} %. ${counts}.`,
             description: `Precision-recall curves of ${labels(names)} on ${set}.`,
-            chart: lines(all, { x: 'recall', y: 'precision', domainY: [Math.floor(chance * 10) / 10, 1] }),
+            chart: lines(all, { x: 'recall', y: 'precision', domainY: [lowest(all, chance), 1] }),
           };
     });
   const legend = names.map((name, i) => ({ label: METHODS[name].label, colour: name, dash: dashOf(i) }));
@@ -68,6 +68,14 @@ export function curves(names: readonly MethodName[], { methods }: Scored, { inpu
     { title: 'ROC curves', legend, figures: figures('roc') },
     { title: 'Precision-recall curves', legend, figures: figures('pr') },
   ];
+}
+
+/** Where the axis of precision begins: a tenth below chance and the curves. Of a few images, below 2 % recall, precision says little. */
+function lowest(all: readonly { points: Curve }[], chance: number): number {
+  const values = all.flatMap(({ points }) =>
+    points.filter(([recall]) => recall >= 0.02).map(([, precision]) => precision),
+  );
+  return Math.floor(10 * values.reduce((a, b) => Math.min(a, b), chance)) / 10;
 }
 
 /** Images of a kind that are shown. */
