@@ -13,10 +13,12 @@ let detector;
 element('gate').addEventListener('change', async ({ target }) => {
   try {
     const [file] = target.files;
+    say(`${file.name}: compiling its network`);
     detector = await Detector.load(await Engine.open(), new Uint8Array(await file.arrayBuffer()), {
       source: file.name,
     });
     element('pictures').disabled = false;
+    say('ready');
   } catch (error) {
     say(error.message);
   }

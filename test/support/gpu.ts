@@ -9,7 +9,7 @@ export const engine = globalThis.navigator?.gpu
 afterAll(() => engine.destroy());
 
 // A software adapter takes about a second to compile a large kernel the first time that it runs.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 120_000 });
 
 export type Data = Float32Array | Uint32Array;
 
