@@ -11,14 +11,15 @@ import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js'
 import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { Calibrator } from '../ood/calibrator.js';
 import { findScore } from '../ood/scores.js';
+import { embeddedValidation, embeddedWeights } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
 import { obtainFits, readFit } from './evaluation.js';
 import { addExamples, addQuiet, addScoreOptions, fraction, normalization, type ScoreArguments } from './options.js';
 import { startProgress } from './progress.js';
 
 interface Arguments extends ScoreArguments {
-  readonly weights: string;
-  readonly in: string;
+  readonly weights?: string;
+  readonly in?: string;
   readonly accept: number;
   readonly score: string;
   readonly perClass?: true;
@@ -37,10 +38,10 @@ const PRECISIONS: readonly string[] = ['float32', 'float16'] satisfies Precision
 export function defineCalibrate(command: Command): void {
   command
     .description(
-      'Choose the threshold of a score, so that it accepts a given fraction of in-distribution images, and write it with the network as one file, the gate: what "energate check" and Detector.load take.',
+      'Choose the threshold of a score, so that it accepts a given fraction of in-distribution images, and write it with the network as one file, the gate: what "energate check" and Detector.load take.\nWithout --weights and --in, the embedded network on embedded images.',
     )
-    .requiredOption('--weights <file>', 'the network: .safetensors or a PyTorch file')
-    .requiredOption('--in <file>', `in-distribution images that the network was not trained on: ${IMAGE_FORMATS}`)
+    .option('--weights <file>', 'the network: .safetensors or a PyTorch file')
+    .option('--in <file>', `in-distribution images that the network was not trained on: ${IMAGE_FORMATS}`)
     .option('--accept <fraction>', 'of in-distribution images, how many are to be accepted', fraction, 0.95)
     .option('--score <name>', 'what decides, one of the scores below', 'energy')
     .option('--per-class', 'a threshold for each class that the network may name, instead of one for all')
@@ -56,6 +57,7 @@ export function defineCalibrate(command: Command): void {
   addQuiet(command);
   command.action(run);
   addExamples(command, [
+    ['The network that comes with energate, to try it', 'energate calibrate --output gate.energate'],
     [
       'By energy, with CIFAR-10’s test images',
       'energate calibrate --weights tuned.safetensors --in cifar-10-binary.tar.gz --output gate.energate',
@@ -71,17 +73,20 @@ async function run(args: Arguments): Promise<void> {
   if (!PRECISIONS.includes(args.precision)) {
     throw new UsageError(`--precision ${args.precision} does not exist: give ${PRECISIONS.join(' or ')}`);
   }
+  if ((args.weights === undefined) !== (args.in === undefined)) {
+    throw new UsageError(
+      `--${args.weights === undefined ? 'weights' : 'in'} missing: give --weights and --in, or neither for the embedded network`,
+    );
+  }
   findScore(args.score);
   await checkWritable(args.output);
   const { accept, score, temperature, epsilon, perClass, quiet } = args;
   const precision = args.precision as Precision;
   // Rounded before anything is measured with it.
-  const network = atPrecision(
-    decodeNetwork(await readStateDict(args.weights), args.weights, args.normalize),
-    precision,
-  );
+  const weights = args.weights ?? embeddedWeights();
+  const network = atPrecision(decodeNetwork(await readStateDict(weights), weights, args.normalize), precision);
   const fitSource = await readFit(network, { ...args, scores: [score] });
-  const images = await readImageSet(args.in, { split: 'test' });
+  const images = args.in === undefined ? embeddedValidation() : await readImageSet(args.in, { split: 'test' });
   // Refused here rather than after the work, where there are too few.
   new Calibrator(new Float64Array(images.count), { accept });
   const engine = await openAnnouncedEngine(args);

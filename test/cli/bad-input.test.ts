@@ -392,6 +392,13 @@ describe('calibrate', () => {
   it.each<[string, Options, number, RegExp]>([
     ['no output', { output: undefined }, 2, /^required option '--output <file>' not specified; see energate calib/],
     ['an output in no folder', { output: '@none/g.energate' }, 1, /^cannot write .*there is no such/],
+    [
+      'weights without images',
+      { in: undefined },
+      2,
+      /^--in missing: give --weights and --in, or neither for the embed/,
+    ],
+    ['images without weights', { weights: undefined }, 2, /^--weights missing: give --weights and --in, or neither/],
     ['NaN in the weights', { weights: '@nan.safetensors' }, 1, /bn1\.bias holds NaN at element 3/],
     ['no such images', { in: '@none.npz' }, 1, /^cannot read .*none\.npz/],
     [

@@ -55,6 +55,17 @@ describe('calibrate', () => {
     );
   });
 
+  it('without network and images calibrates the embedded ones, and the gate refuses a grey picture', async () => {
+    const gate = path('embedded.energate');
+    const made = await inProcess(['calibrate', '--quiet', '--output', gate]);
+    expect(made.stdout).toMatch(/^embedded\.energate: calibrated on 500 images to accept 95 % of those like them\n/);
+    const grey = sharp({ create: { width: 64, height: 48, channels: 3, background: '#808080' } });
+    writeFileSync(path('grey.png'), await grey.png().toBuffer());
+    const { stdout, code } = await inProcess(['check', '--quiet', '--strict', '--gate', gate, path('grey.png')]);
+    expect(stdout).toMatch(/^REFUSED .*grey\.png$/m);
+    expect(code).toBe(3);
+  });
+
   it('with --json gives the same figures; --precision float16 halves the file', async () => {
     const half = await calibrate('--json', '--precision', 'float16', '--output', path('half.energate'));
     expect(JSON.parse(half.stdout)).toEqual({
