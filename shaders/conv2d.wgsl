@@ -196,6 +196,13 @@ fn main(
     }
   }
 
+  // Factors, then summands of this tile's channels.
+  var affine = array<OutVec, 2 * COLUMNS>();
+  // unroll
+  for (var j = 0; j < 2 * COLUMNS; j++) { // where ACTIVATE
+    affine[j] = AFFINE[(j / COLUMNS) * OUT_VECS + column + j % COLUMNS]; // where ACTIVATE
+  } // where ACTIVATE
+
   let outY = select(gridY, gridY * STRIDE + parity.y, BACKWARD);
   if (tile < TILES && outY < OUT_H) {
     // unroll
@@ -210,7 +217,7 @@ fn main(
             value += R[pixel + j];
           }
           var result = value;
-          if (ACTIVATE) { result = max(fma(value, AFFINE[column + j], AFFINE[OUT_VECS + column + j]), OutVec()); } // where ACTIVATE
+          if (ACTIVATE) { result = max(fma(value, affine[j], affine[COLUMNS + j]), OutVec()); } // where ACTIVATE
           if (BOTH) { Z[pixel + j] = result; } // where BOTH
           Y[pixel + j] = select(result, value, BOTH);
         }
