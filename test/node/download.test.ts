@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DataError } from '../../src/errors.js';
 import { type DownloadOptions, download } from '../../src/node/download.js';
+import { expectRefusal } from '../support/refusal.js';
 
 /** 300 KB without a pattern. */
 const FILE = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (Math.imul(i, 2654435761) >>> 13) & 255));
@@ -81,16 +81,6 @@ const serve = ({
     else response.end(body);
   };
 };
-
-async function expectRefusal(action: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await action.then(
-    () => undefined,
-    (reason) => reason,
-  );
-  expect(error).toBeInstanceOf(DataError);
-  expect(error.message).toMatch(message);
-  expect(error.message).not.toContain('\n');
-}
 
 const whole = async () => {
   expect(await readdir(folder)).toEqual(['set.bin']);

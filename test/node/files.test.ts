@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DataError } from '../../src/errors.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { checkWritable, readFileBytes, readStateDict, writeFileAtomic } from '../../src/node/files.js';
+import { expectRefusal } from '../support/refusal.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -14,16 +14,6 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 const bytes = Uint8Array.of(1, 2, 3);
-
-async function expectRefusal(action: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await action.then(
-    () => undefined,
-    (reason) => reason,
-  );
-  expect(error).toBeInstanceOf(DataError);
-  expect(error.message).toMatch(message);
-  expect(error.message).not.toContain('\n');
-}
 
 describe('readFileBytes', () => {
   it('gives the bytes', async () => {

@@ -6,11 +6,11 @@ import { gzipSync } from 'fflate';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gatherImages, isInMemory, loadImages, readImages, subset } from '../../src/data/image-set.js';
-import { DataError } from '../../src/errors.js';
 import { writeNpy } from '../../src/formats/npy.js';
 import { writeNpz } from '../../src/formats/npz.js';
 import { readImageSet } from '../../src/node/images.js';
 import { cifar10Files, pixel, tar, tarEntry } from '../formats/support/cifar.js';
+import { expectRefusal } from '../support/refusal.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -25,16 +25,6 @@ const made = (...images: number[]) =>
   Uint8Array.from(
     images.flatMap((image) => Array.from({ length: 3072 }, (_, i) => pixel(image, i % 3, Math.floor(i / 3)))),
   );
-
-async function expectRefusal(action: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await action.then(
-    () => undefined,
-    (reason) => reason,
-  );
-  expect(error).toBeInstanceOf(DataError);
-  expect(error.message).toMatch(message);
-  expect(error.message).not.toContain('\n');
-}
 
 describe('arrays', () => {
   it('an .npz, whatever its name', async () => {
