@@ -1,17 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { create } from 'webgpu';
 import type { ImageSet, ImageSource } from '../../src/data/image-set.js';
 import { DataError } from '../../src/errors.js';
-import { writeNpy } from '../../src/formats/npy.js';
 import { Engine } from '../../src/gpu/engine.js';
 import { decodeCheckpoint, encodeCheckpoint, fingerprints } from '../../src/nn/checkpoint.js';
 import { Classifier } from '../../src/nn/classifier.js';
 import { Trainer, type TrainingData } from '../../src/nn/trainer.js';
 import { readImageSet } from '../../src/node/images.js';
+import { sparseNpy } from '../support/sparse.js';
 import { data, expectSameBits, finish, OPTIONS, reference } from '../support/training.js';
 
 // Default limits: a set of more than 128 MiB does not fit one binding. The features of other tests, for the same kernels.
@@ -142,14 +141,7 @@ it('300,000 images of a .npy file are scored in flat memory', async () => {
   try {
     const path = join(folder, '300k.npy');
     const count = 300_000;
-    const header = Buffer.from(
-      writeNpy({ dtype: 'uint8', shape: [1, 32, 32, 3], data: new Uint8Array(3072) }).subarray(0, 128),
-    );
-    header.write(header.toString('latin1').replace(/\(1, 32, 32, 3\)(.*?) {5}/, `(${count}, 32, 32, 3)$1`), 'latin1');
-    const file = await open(path, 'w');
-    await file.write(header, 0, 128, 0);
-    await file.truncate(128 + count * 3072);
-    await file.close();
+    await (await sparseNpy(path, count)).close();
     const set = (await readImageSet(path)) as ImageSource;
     const before = process.memoryUsage().rss;
     let most = 0;

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,7 @@ import { writeNpz } from '../../src/formats/npz.js';
 import { readImageSet } from '../../src/node/images.js';
 import { cifar10Files, pixel, tar, tarEntry } from '../formats/support/cifar.js';
 import { expectRefusal } from '../support/refusal.js';
+import { sparseNpy } from '../support/sparse.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -65,14 +66,7 @@ describe('arrays', () => {
   it('a .npy of more than 65,536 images is left where it is, and read in any order', async () => {
     const path = join(folder, 'large.npy');
     const count = 100_000;
-    const header = Buffer.from(
-      writeNpy({ dtype: 'uint8', shape: [1, 32, 32, 3], data: new Uint8Array(3072) }).subarray(0, 128),
-    );
-    // As NumPy pads headers: the shape takes the place of spaces.
-    header.write(header.toString('latin1').replace(/\(1, 32, 32, 3\)(.*?) {5}/, `(${count}, 32, 32, 3)$1`), 'latin1');
-    const file = await open(path, 'w');
-    await file.write(header, 0, 128, 0);
-    await file.truncate(128 + count * 3072);
+    const file = await sparseNpy(path, count);
     for (const image of [7, 500, 99_999]) await file.write(made(image % 256), 0, 3072, 128 + image * 3072);
     await file.close();
     const set = await readImageSet(path);
