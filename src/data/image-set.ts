@@ -108,12 +108,16 @@ export function imageSetFromMat(bytes: Uint8Array, fileName: string): ImageSet {
     const found = pixels ? `is ${pixels.dtype} ${pixels.shape.join(' x ')}` : 'is missing';
     throw new DataError(`${fileName}: X must be uint8 ${SIZE} x ${SIZE} x 3 x N, but ${found}; take SVHN's format 2`);
   }
-  const y = arrays.get('y');
-  const labels = y && digits(labelsOf(integers({ ...y, shape: [y.data.length] }), count, fileName), fileName);
   return imageSet(baseName(fileName), fileName, {
     images: columnMajorToPixels(pixels.data as Uint8Array, count),
-    ...(labels && { labels, classNames: Array.from({ length: 10 }, (_, digit) => String(digit)) }),
+    ...digitsOf(arrays.get('y'), count, fileName),
   });
+}
+
+function digitsOf(y: NdArray | undefined, count: number, fileName: string): Pick<ImageSet, 'labels' | 'classNames'> {
+  if (!y) return {};
+  const labels = digits(labelsOf(integers({ ...y, shape: [y.data.length] }), count, fileName), fileName);
+  return { labels, classNames: Array.from({ length: 10 }, (_, digit) => String(digit)) };
 }
 
 /** SVHN numbers the digits from 1 to 10, which is 0. */
@@ -158,6 +162,7 @@ export function imageSourceFromNpy(
   { dtype, shape, fortran, dataOffset }: NpyHeader,
   read: ReadRanges,
   fileName: string,
+  labels?: NdArray,
 ): ImageSource {
   checkImages({ dtype, shape }, fileName);
   if (fortran) throw new DataError(`${fileName} is in Fortran order; save numpy.ascontiguousarray(images)`);
@@ -170,7 +175,24 @@ export function imageSourceFromNpy(
     width: SIZE,
     read: (start, count) => read([offsetOf(start)], count * IMAGE_BYTES),
     gather: (indices) => read(Array.from(indices, offsetOf), IMAGE_BYTES),
+    ...(labels && { labels: labelsOf(labels, shape[0]!, fileName) }),
   };
+}
+
+/** SVHN's `X` in a file, read as {@link imageSourceFromNpy} reads; of its pixels, each piece is put into rows. */
+export function imageSourceFromMat(
+  X: Pick<NpyHeader, 'dtype' | 'shape' | 'dataOffset'>,
+  y: NdArray | undefined,
+  read: ReadRanges,
+  fileName: string,
+): ImageSource {
+  const [, , , count = 1] = X.shape;
+  const pixels: ReadRanges = async (offsets, length) => {
+    const planes = await read(offsets, length);
+    return columnMajorToPixels(planes, planes.length / IMAGE_BYTES);
+  };
+  const header = { dtype: X.dtype, shape: [count, SIZE, SIZE, 3], fortran: false, dataOffset: X.dataOffset };
+  return { ...imageSourceFromNpy(header, pixels, fileName), ...digitsOf(y, count, fileName) };
 }
 
 /**

@@ -7,9 +7,12 @@ const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** CRC-32 as zip and gzip use it (polynomial 0xedb88320, reflected). fflate keeps its own to itself. */
-export function crc32(bytes: Uint8Array): number {
-  let crc = -1;
+/**
+ * CRC-32 as zip and gzip use it (polynomial 0xedb88320, reflected). fflate keeps its own to itself.
+ * @param before that of the bytes before these
+ */
+export function crc32(bytes: Uint8Array, before = 0): number {
+  let crc = ~before;
   for (let i = 0; i < bytes.length; i++) crc = crcTable[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
   return ~crc >>> 0;
 }

@@ -2,7 +2,8 @@ import { DataError } from '../errors.js';
 import { byteCount, type DType, elementsOf, type NdArray, quote, type TypedArray } from './array.js';
 import { unzlib } from './inflate.js';
 
-const HEADER = 128;
+/** Bytes before the first element. */
+export const MAT_HEADER = 128;
 const TEXT = 'MATLAB 5.0 MAT-file';
 
 /** Data types of elements ("MAT-File Format", MathWorks, table 1-1): numbers are the DType they are stored as. */
@@ -47,19 +48,24 @@ export const looksLikeMat = (bytes: Uint8Array): boolean =>
  * @throws {DataError} if the file is damaged, or of another version or byte order.
  */
 export function readMat(bytes: Uint8Array, fileName: string): Map<string, NdArray> {
-  if (!looksLikeMat(bytes) || bytes.length < HEADER) {
-    throw new DataError(`${fileName} is not a MAT-file of version 5; save it with -v7`);
-  }
-  const order = new TextDecoder('latin1').decode(bytes.subarray(126, 128));
-  if (order !== 'IM') throw new DataError(`${fileName} is big-endian or damaged; save it on a little-endian machine`);
+  checkMatHeader(bytes, fileName);
   const arrays = new Map<string, NdArray>();
-  for (const element of elements(bytes.subarray(HEADER), fileName)) {
+  for (const element of elements(bytes.subarray(MAT_HEADER), fileName)) {
     const matrix = element.type === COMPRESSED ? expand(element.data, fileName) : element;
     if (matrix.type !== MATRIX) continue;
     const array = readMatrix(matrix.data, fileName);
     if (array) arrays.set(array.name, array.values);
   }
   return arrays;
+}
+
+/** @throws {DataError} if a file that begins with `bytes` is not a little-endian MAT-file of version 5. */
+export function checkMatHeader(bytes: Uint8Array, fileName: string): void {
+  if (!looksLikeMat(bytes) || bytes.length < MAT_HEADER) {
+    throw new DataError(`${fileName} is not a MAT-file of version 5; save it with -v7`);
+  }
+  const order = new TextDecoder('latin1').decode(bytes.subarray(126, 128));
+  if (order !== 'IM') throw new DataError(`${fileName} is big-endian or damaged; save it on a little-endian machine`);
 }
 
 interface Element {
@@ -74,6 +80,37 @@ function* elements(bytes: Uint8Array, what: string): Generator<Element> {
     yield { type, data };
     at = next;
   }
+}
+
+/** The tag of the element that `bytes` begin with: whether it is a compressed one, or an array, and the bytes that follow. */
+export function readMatTag(bytes: Uint8Array, what: string): { compressed: boolean; matrix: boolean; size: number } {
+  if (bytes.length < 8) throw cutShort(what);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const [type, size] = [view.getUint32(0, true), view.getUint32(4, true)];
+  return { compressed: type === COMPRESSED, matrix: type === MATRIX, size };
+}
+
+/**
+ * What an array is, from the beginning of its element, tag and all; undefined for what {@link readMat} passes over.
+ * @throws {DataError} if it is damaged, or its elements are not as many as its shape says
+ */
+export function readMatrixHead(bytes: Uint8Array, fileName: string) {
+  const flags = elementAt(bytes, 8, fileName);
+  const sizes = elementAt(bytes, flags.next, fileName);
+  const name = elementAt(bytes, sizes.next, fileName);
+  if (flags.data.length !== 8 || NUMBERS[sizes.type] !== 'int32' || sizes.data.length % 4) throw cutShort(fileName);
+  const at = name.next;
+  if (at + 8 > bytes.length) throw cutShort(fileName);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const tag = view.getUint32(at, true);
+  const small = tag >>> 16;
+  const dtype = NUMBERS[tag & 0xffff];
+  if (!dtype || !CLASSES[flags.data[0]!] || flags.data[1]! & (COMPLEX >> 8)) return undefined;
+  const shape = Array.from(elementsOf('int32', sizes.data) as Int32Array);
+  const text = new TextDecoder('latin1').decode(name.data);
+  const what = `${fileName}: ${quote(text)}`;
+  if (byteCount(dtype, shape, what) !== (small || view.getUint32(at + 4, true))) throw cutShort(what);
+  return { name: text, dtype, shape, dataOffset: at + (small ? 4 : 8) };
 }
 
 function elementAt(bytes: Uint8Array, at: number, what: string): Element & { readonly next: number } {

@@ -17,7 +17,8 @@ export interface ZipArchive {
   read(name: string): Uint8Array;
 }
 
-interface Entry {
+/** What an archive's directory says of an entry. */
+export interface ZipEntry {
   readonly method: number;
   readonly crc: number;
   readonly compressedSize: number;
@@ -30,53 +31,122 @@ const DIRECTORY_HEADER = 0x02014b50;
 const END_RECORD = 0x06054b50;
 const END_RECORD_SIZE = 22;
 const STORED = 0;
+const ZIP64_LOCATOR = 0x07064b50;
+const ZIP64_END_RECORD = 0x06064b50;
 const DEFLATED = 8;
 
-/** @throws {DataError} if `bytes` is not a whole zip archive, or one in a variant that is not read (zip64, encrypted). */
+/** Bytes from the end of an archive that hold its end records: with the longest comment and zip64's two records. */
+export const ZIP_TAIL = END_RECORD_SIZE + 0xffff + 20 + 56;
+/** Bytes of a local header before its variable part. */
+export const ZIP_LOCAL_HEADER = 30;
+
+/** @throws {DataError} if `bytes` is not a whole zip archive, or is encrypted. */
 export function readZip(bytes: Uint8Array, fileName: string): ZipArchive {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const entries = readDirectory(view, bytes, fileName);
+  const directory = findZipDirectory(bytes, bytes.length, fileName);
+  const entries = readZipDirectory(bytes.subarray(directory.start, directory.end), directory.count, fileName);
   return {
     names: [...entries.keys()],
     read(name) {
       const entry = entries.get(name);
       if (!entry) throw new DataError(`${fileName} has no entry ${quote(name)}; the file is incomplete`);
-      return readEntry(view, bytes, entry, `${fileName}: ${quote(name)}`);
+      return readEntry(bytes, entry, `${fileName}: ${quote(name)}`);
     },
   };
 }
 
-function readDirectory(view: DataView, bytes: Uint8Array, fileName: string): Map<string, Entry> {
-  const end = findEndRecord(view);
-  if (end < 0) throw new DataError(`${fileName} is not a whole zip archive; it is cut short or of another format`);
-  const count = view.getUint16(end + 10, true);
-  const offset = view.getUint32(end + 16, true);
-  if (count === 0xffff || offset === 0xffffffff) {
-    throw new DataError(`${fileName} is a zip64 archive, which is not read; split it to less than 4 GB`);
+/** Where an archive's directory lies, and of how many entries. */
+export interface ZipDirectory {
+  readonly start: number;
+  readonly end: number;
+  readonly count: number;
+}
+
+/**
+ * @param tail the archive's last {@link ZIP_TAIL} bytes, or all of it
+ * @param size of the archive in bytes
+ * @throws {DataError} if it is no whole archive
+ */
+export function findZipDirectory(tail: Uint8Array, size: number, fileName: string): ZipDirectory {
+  const view = new DataView(tail.buffer, tail.byteOffset, tail.length);
+  const at = findEndRecord(view);
+  if (at < 0) throw new DataError(`${fileName} is not a whole zip archive; it is cut short or of another format`);
+  const skipped = size - tail.length;
+  let end = skipped + at;
+  let count = view.getUint16(at + 10, true);
+  let start = view.getUint32(at + 16, true);
+  if (count === 0xffff || start === 0xffffffff) {
+    // zip64: a locator before the end record says where a larger one lies.
+    if (at < 20 || view.getUint32(at - 20, true) !== ZIP64_LOCATOR) throw damaged(fileName);
+    end = uint64(view, at - 12);
+    const record = end - skipped;
+    if (record < 0 || record + 56 > tail.length || view.getUint32(record, true) !== ZIP64_END_RECORD) {
+      throw damaged(fileName);
+    }
+    count = uint64(view, record + 32);
+    start = uint64(view, record + 48);
   }
-  const entries = new Map<string, Entry>();
-  let at = offset;
+  if (start > end) throw damaged(fileName);
+  return { start, end, count };
+}
+
+/** The entries of an archive by name. @param directory its directory's bytes @throws {DataError} if it is damaged. */
+export function readZipDirectory(directory: Uint8Array, count: number, fileName: string): Map<string, ZipEntry> {
+  const view = new DataView(directory.buffer, directory.byteOffset, directory.length);
+  const entries = new Map<string, ZipEntry>();
+  let at = 0;
   for (let i = 0; i < count; i++) {
-    if (at + 46 > end || view.getUint32(at, true) !== DIRECTORY_HEADER) throw damaged(fileName);
-    const nameLength = view.getUint16(at + 28, true);
-    const next = at + 46 + nameLength + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
-    if (next > end) throw damaged(fileName);
-    const name = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + nameLength));
+    if (at + 46 > directory.length || view.getUint32(at, true) !== DIRECTORY_HEADER) throw damaged(fileName);
+    const extra = at + 46 + view.getUint16(at + 28, true);
+    const comment = extra + view.getUint16(at + 30, true);
+    const next = comment + view.getUint16(at + 32, true);
+    if (next > directory.length) throw damaged(fileName);
+    const name = new TextDecoder().decode(directory.subarray(at + 46, extra));
     if (entries.has(name)) throw new DataError(`${fileName} lists ${quote(name)} twice; write the file again`);
     if (view.getUint16(at + 8, true) & 1) {
       throw new DataError(`${fileName}: ${quote(name)} is encrypted; write the file without a password`);
     }
+    const [size, compressedSize, headerOffset] = zip64Numbers(
+      view,
+      { start: extra, end: comment },
+      [at + 24, at + 20, at + 42].map((field) => view.getUint32(field, true)),
+      fileName,
+    );
     entries.set(name, {
       method: view.getUint16(at + 10, true),
       crc: view.getUint32(at + 16, true),
-      compressedSize: view.getUint32(at + 20, true),
-      size: view.getUint32(at + 24, true),
-      headerOffset: view.getUint32(at + 42, true),
+      compressedSize: compressedSize!,
+      size: size!,
+      headerOffset: headerOffset!,
     });
     at = next;
   }
   return entries;
 }
+
+/** Numbers that did not fit 32 bits are all ones there, and lie, in this order, in the extra field of zip64 (id 1). */
+function zip64Numbers(
+  view: DataView,
+  extra: { readonly start: number; readonly end: number },
+  numbers: readonly number[],
+  fileName: string,
+): number[] {
+  if (!numbers.includes(0xffffffff)) return [...numbers];
+  for (let at = extra.start; at + 4 <= extra.end; at += 4 + view.getUint16(at + 2, true)) {
+    if (view.getUint16(at, true) !== 1) continue;
+    let field = at + 4;
+    const end = Math.min(extra.end, field + view.getUint16(at + 2, true));
+    return numbers.map((number) => {
+      if (number !== 0xffffffff) return number;
+      if (field + 8 > end) throw damaged(fileName);
+      field += 8;
+      return uint64(view, field - 8);
+    });
+  }
+  throw damaged(fileName);
+}
+
+/** Beyond 2^53, which no file reaches, it is rounded. */
+const uint64 = (view: DataView, at: number): number => Number(view.getBigUint64(at, true));
 
 /** The record that ends an archive is followed by a comment of up to 65,535 bytes, so it is sought from the end. */
 function findEndRecord(view: DataView): number {
@@ -87,17 +157,34 @@ function findEndRecord(view: DataView): number {
   return -1;
 }
 
-function readEntry(view: DataView, bytes: Uint8Array, entry: Entry, what: string): Uint8Array {
-  const { method, crc, compressedSize, size, headerOffset: at } = entry;
-  if (at + 30 > bytes.length || view.getUint32(at, true) !== LOCAL_HEADER) throw damaged(what);
-  const start = at + 30 + view.getUint16(at + 26, true) + view.getUint16(at + 28, true);
-  if (start + compressedSize > bytes.length) throw damaged(what);
-  const data = bytes.subarray(start, start + compressedSize);
-  if (method === DEFLATED) return inflate(data, size, crc, what);
+/**
+ * Where an entry's data begin.
+ * @param header the {@link ZIP_LOCAL_HEADER} bytes at `entry.headerOffset`
+ * @throws {DataError} if they are no header
+ */
+export function zipDataOffset(header: Uint8Array, { headerOffset }: ZipEntry, what: string): number {
+  const view = new DataView(header.buffer, header.byteOffset, header.length);
+  if (header.length < ZIP_LOCAL_HEADER || view.getUint32(0, true) !== LOCAL_HEADER) throw damaged(what);
+  return headerOffset + ZIP_LOCAL_HEADER + view.getUint16(26, true) + view.getUint16(28, true);
+}
+
+/** Whether an entry is deflated. @throws {DataError} if it is packed by another method, or a stored one has two sizes. */
+export function isDeflated({ method, size, compressedSize }: ZipEntry, what: string): boolean {
+  if (method === DEFLATED) return true;
   if (method !== STORED) {
     throw new DataError(`${what} is compressed by zip method ${method}; store or deflate it (methods 0 and 8)`);
   }
-  if (size !== compressedSize || crc32(data) !== crc) throw damaged(what);
+  if (size !== compressedSize) throw damaged(what);
+  return false;
+}
+
+function readEntry(bytes: Uint8Array, entry: ZipEntry, what: string): Uint8Array {
+  const { crc, compressedSize, size, headerOffset } = entry;
+  const start = zipDataOffset(bytes.subarray(headerOffset, headerOffset + ZIP_LOCAL_HEADER), entry, what);
+  if (start + compressedSize > bytes.length) throw damaged(what);
+  const data = bytes.subarray(start, start + compressedSize);
+  if (isDeflated(entry, what)) return inflate(data, size, crc, what);
+  if (crc32(data) !== crc) throw damaged(what);
   return data;
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { DataError } from '../errors.js';
 import { readStateDict as parseStateDict, type StateDict } from '../formats/state-dict.js';
 
@@ -80,4 +80,49 @@ const reasons: Readonly<Record<string, string>> = {
 export function reason(error: unknown): string {
   const { code = '', message } = error as NodeJS.ErrnoException;
   return reasons[code] ?? message;
+}
+
+/** Reads under way at once: enough to keep a disk busy. */
+const READS = 16;
+
+/** `length` bytes of a file from each offset. @throws {DataError} if they cannot be read. */
+export async function readRanges(path: string, offsets: readonly number[], length: number): Promise<Uint8Array> {
+  return usingFile(path, (file) => readRangesOf(file, offsets, length, path));
+}
+
+/** {@link readRanges} of a file that is open. @param what begins the messages */
+export async function readRangesOf(
+  file: FileHandle,
+  offsets: readonly number[],
+  length: number,
+  what: string,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(offsets.length * length);
+  let next = 0;
+  const work = async () => {
+    for (let i = next++; i < offsets.length; i = next++) {
+      for (let filled = 0; filled < length; ) {
+        const { bytesRead } = await file.read(bytes, i * length + filled, length - filled, offsets[i]! + filled);
+        if (bytesRead === 0) throw new DataError(`${what} has become shorter while it was read; leave it as it is`);
+        filled += bytesRead;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(READS, offsets.length) }, work));
+  return bytes;
+}
+
+/** Opens a file, and closes it. @throws {DataError} if it cannot be read. */
+export async function usingFile<T>(path: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
+  try {
+    const file = await open(path);
+    try {
+      return await use(file);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
+  }
 }

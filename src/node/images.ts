@@ -1,4 +1,4 @@
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type ImageSet,
@@ -16,7 +16,9 @@ import { looksLikeMat } from '../formats/mat.js';
 import { looksLikeNpy, type NpyHeader, readNpyHeader } from '../formats/npy.js';
 import { looksLikeTar, TAR_BLOCK } from '../formats/tar.js';
 import { readArchive } from './archive.js';
-import { readFileBytes, reason } from './files.js';
+import { readFileBytes, readRanges, reason, usingFile } from './files.js';
+import { openMat } from './mat.js';
+import { openNpz } from './npz.js';
 import { imageSetFromPictures, PictureCollector } from './picture-set.js';
 import { isPictureName, listPictures } from './pictures.js';
 
@@ -32,18 +34,30 @@ const IN_MEMORY = 65_536;
  * the binary or the python version (a folder, or a .tar.gz), or pictures (one, a folder, or a .tar or .tar.gz of them; see
  * {@link imageSetFromPictures}).
  * @param options.split of CIFAR alone
+ * @param options.inMemory images of a .npy, .npz or .mat that are taken into memory (default 65,536: 201 MB). Of a larger file
+ * they are read as they are needed; a compressed one is unpacked into a temporary file first
  * @throws {DataError} if it cannot be read, or is not such a set.
  */
-export async function readImageSet(path: string, { split = 'train' }: { split?: Split } = {}): Promise<Images> {
+export async function readImageSet(
+  path: string,
+  { split = 'train', inMemory = IN_MEMORY }: { split?: Split; inMemory?: number } = {},
+): Promise<Images> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isDirectory()) return readFolder(path, split);
   const start = await readStart(path);
   if (looksLikeNpy(start)) {
     const source = await openNpy(path);
-    return source.count <= IN_MEMORY ? loadImages(source) : source;
+    return source.count <= inMemory ? loadImages(source) : source;
   }
-  if (start[0] === 0x50 && start[1] === 0x4b) return imageSetFromNpz(await readFileBytes(path), path);
-  if (looksLikeMat(start)) return imageSetFromMat(await readFileBytes(path), path);
+  if (start[0] === 0x50 && start[1] === 0x4b) {
+    const large = await openNpz(path, inMemory);
+    if (large) return large;
+    return imageSetFromNpz(await readFileBytes(path), path);
+  }
+  if (looksLikeMat(start)) {
+    const large = await openMat(path, inMemory);
+    return large ?? imageSetFromMat(await readFileBytes(path), path);
+  }
   if ((start[0] === 0x1f && start[1] === 0x8b) || looksLikeTar(start)) return readImageArchive(path, split);
   if (isPictureName(path)) return imageSetFromPictures([path], path);
   throw new DataError(`${path} is not an image set; give ${IMAGE_FORMATS}`);
@@ -73,41 +87,6 @@ export async function readNpyFileHeader(path: string): Promise<NpyHeader> {
 async function openNpy(path: string): Promise<ImageSource> {
   const header = await readNpyFileHeader(path);
   return imageSourceFromNpy(header, (offsets, length) => readRanges(path, offsets, length), path);
-}
-
-/** Reads under way at once: enough to keep a disk busy. */
-const READS = 16;
-
-async function readRanges(path: string, offsets: readonly number[], length: number): Promise<Uint8Array> {
-  return usingFile(path, async (file) => {
-    const bytes = new Uint8Array(offsets.length * length);
-    let next = 0;
-    const work = async () => {
-      for (let i = next++; i < offsets.length; i = next++) {
-        for (let filled = 0; filled < length; ) {
-          const { bytesRead } = await file.read(bytes, i * length + filled, length - filled, offsets[i]! + filled);
-          if (bytesRead === 0) throw new DataError(`${path} has become shorter while it was read; leave it as it is`);
-          filled += bytesRead;
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(READS, offsets.length) }, work));
-    return bytes;
-  });
-}
-
-async function usingFile<T>(path: string, use: (file: Awaited<ReturnType<typeof open>>) => Promise<T>): Promise<T> {
-  try {
-    const file = await open(path);
-    try {
-      return await use(file);
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (error instanceof DataError) throw error;
-    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
-  }
 }
 
 async function readFolder(path: string, split: Split): Promise<ImageSet> {

@@ -107,11 +107,11 @@ describe('refuses', () => {
     }
   });
 
-  it('something else, and zip64', () => {
+  it('something else, and a zip64 archive without its records', () => {
     expect(() => readNpz(new Uint8Array(100), 'x.npz')).toThrow(/x\.npz is not a whole zip archive/);
     const bytes = fixture('stored.npz');
     bytes.fill(0xff, bytes.length - 12, bytes.length - 2);
-    expect(() => readNpz(bytes, 'x.npz')).toThrow(/zip64/);
+    expect(() => readNpz(bytes, 'x.npz')).toThrow(/x\.npz is damaged or cut short/);
   });
 });
 

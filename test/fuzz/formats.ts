@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Gzip, gunzipSync, gzipSync, unzipSync, unzlibSync, Zip, ZipDeflate, Zlib, zipSync, zlibSync } from 'fflate';
 import { imageSetFromCifar, loadImages } from '../../src/data/image-set.js';
 import type { NdArray } from '../../src/formats/array.js';
-import { readNpy } from '../../src/formats/npy.js';
+import { readNpy, writeNpy } from '../../src/formats/npy.js';
 import { readNpz } from '../../src/formats/npz.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { readStateDict } from '../../src/formats/state-dict.js';
@@ -37,6 +37,9 @@ const deflatedNpz = fixture('formats/deflated.npz');
 const version1 = fixture('formats/version1.npy');
 const viewsFile = fixture('reference/views.pt');
 const readImages = async (_: Uint8Array, path: string) => loadImages(await readImageSet(path, { split: 'test' }));
+
+/** The same as if one image were more than memory holds. */
+const readStreamed = async (_: Uint8Array, path: string) => loadImages(await readImageSet(path, { inMemory: 0 }));
 
 /** One way or another, as often as they are named. */
 const either = (random: Random, ...ways: readonly (() => Uint8Array | Promise<Uint8Array>)[]) => random.of(ways)();
@@ -332,6 +335,10 @@ function damageMat(mat: Uint8Array, random: Random): Uint8Array {
 }
 
 const images = fixture('formats/images.npy');
+const imagesNpz = zipSync({
+  'images.npy': images,
+  'labels.npy': writeNpy({ dtype: 'uint8', shape: [3], data: Uint8Array.of(0, 1, 2) }),
+});
 const svhn = fixture('formats/svhn.mat');
 const svhnPlain = fixture('formats/svhn-v6.mat');
 const python = gunzipSync(fixture('formats/cifar-10-python.tar.gz'));
@@ -476,6 +483,31 @@ export const FORMATS: readonly Format[] = [
         () => (random.below(50) ? damageMat(svhn, random) : mutate(matBomb, random, 160)),
       ),
     read: readImages,
+    onDisk: true,
+  },
+  {
+    name: 'mat, streamed',
+    damage: (random) =>
+      either(
+        random,
+        () => mutate(svhn, random),
+        () => mutate(svhnPlain, random, 300),
+        () => (random.below(50) ? damageMat(svhn, random) : mutate(matBomb, random, 160)),
+      ),
+    read: readStreamed,
+    onDisk: true,
+  },
+  {
+    name: 'npz of images, streamed',
+    damage: (random) =>
+      either(
+        random,
+        () => mutate(imagesNpz, random, -300),
+        () => damageZip(imagesNpz, damageNpy, random),
+        () => damageZip(imagesNpz, (entry) => mutate(entry, random, 128), random),
+        () => (random.below(50) ? mutate(imagesNpz, random) : mutate(zipBomb, random, -200)),
+      ),
+    read: readStreamed,
     onDisk: true,
   },
   {

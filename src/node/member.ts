@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { type FileHandle, open, statfs, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createInflate, createInflateRaw } from 'node:zlib';
+import type { ReadRanges } from '../data/image-set.js';
+import { DataError } from '../errors.js';
+import { checkExpansion, crc32, damaged } from '../formats/inflate.js';
+import { readRanges, readRangesOf, reason } from './files.js';
+
+/** A part of a file, stored or compressed: an entry of a zip archive, an element of a MAT-file. */
+export interface Member {
+  readonly path: string;
+  /** What to call it in messages. */
+  readonly what: string;
+  readonly offset: number;
+  /** Bytes in the file. */
+  readonly length: number;
+  /** zlib's format has a checksum of its own. */
+  readonly packing: 'stored' | 'deflate' | 'zlib';
+  readonly crc?: number;
+}
+
+/** The first `length` bytes, or all there are; nothing more is expanded. @throws {DataError} if they are damaged. */
+export async function headOf(member: Member, length: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let missing = length;
+  await expand(member, (chunk) => {
+    parts.push(chunk);
+    missing -= chunk.length;
+    return missing <= 0 ? ENOUGH : undefined;
+  });
+  return Buffer.concat(parts).subarray(0, length);
+}
+
+/**
+ * A member of `size` bytes, checked, to be read by ranges: in the file where it is stored; else from a temporary file that
+ * has no name any more when this returns, so that nothing is left behind however the process ends.
+ * @throws {DataError} if it is damaged, or there is no room.
+ */
+export async function openMember(member: Member, size: number): Promise<ReadRanges> {
+  const { path, what, offset, length, packing } = member;
+  if (packing === 'stored') {
+    await verify(member, size, () => {});
+    return (offsets, bytes) =>
+      readRanges(
+        path,
+        offsets.map((at) => at + offset),
+        bytes,
+      );
+  }
+  checkExpansion(length, size, what);
+  const spool = await openSpool(size, what);
+  try {
+    await verify(member, size, (chunk) => spool.writeFile(chunk).catch((error) => refuseSpool(what, error)));
+  } catch (error) {
+    await spool.close();
+    throw error;
+  }
+  const read: ReadRanges = (offsets, bytes) => readRangesOf(spool, offsets, bytes, what);
+  closing.register(read, spool);
+  return read;
+}
+
+/** Spools are closed when nothing can read them any more. */
+const closing = new FinalizationRegistry<FileHandle>((file) => void file.close());
+
+async function verify(member: Member, size: number, take: (chunk: Uint8Array) => void | Promise<void>): Promise<void> {
+  let total = 0;
+  let crc = 0;
+  await expand(member, async (chunk) => {
+    total += chunk.length;
+    if (total > size) throw damaged(member.what);
+    if (member.crc !== undefined) crc = crc32(chunk, crc);
+    await take(chunk);
+  });
+  if (total !== size || crc !== (member.crc ?? 0)) throw damaged(member.what);
+}
+
+const ENOUGH = Symbol('enough');
+
+/** Gives a member's bytes piece by piece, each after the one before has been taken. @param take returns `ENOUGH` to stop */
+async function expand(
+  { path, what, offset, length, packing }: Member,
+  take: (chunk: Uint8Array) => unknown,
+): Promise<void> {
+  const file = createReadStream(path, { start: offset, end: offset + length - 1, highWaterMark: 1 << 18 });
+  let enough = false;
+  const sink = async (chunks: AsyncIterable<Uint8Array>) => {
+    for await (const chunk of chunks) {
+      enough = (await take(chunk)) === ENOUGH;
+      if (enough) return;
+    }
+  };
+  const options = { chunkSize: 1 << 18 };
+  try {
+    if (packing === 'stored') await pipeline(file, sink);
+    else await pipeline(file, packing === 'zlib' ? createInflate(options) : createInflateRaw(options), sink);
+  } catch (error) {
+    // The pipeline calls it an error that its end is not waited for.
+    if (enough) return;
+    if (error instanceof DataError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code?.startsWith('Z_')) throw damaged(what);
+    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** /tmp is memory on many systems, and /var/tmp is where what is large belongs there. */
+const spoolFolder = () => (!process.env.TMPDIR && existsSync('/var/tmp') ? '/var/tmp' : tmpdir());
+
+async function openSpool(size: number, what: string): Promise<FileHandle> {
+  const folder = spoolFolder();
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    if (bavail * bsize < size) throw Object.assign(new Error(), { code: 'ENOSPC' });
+    const path = join(folder, `energate-${randomUUID()}`);
+    const file = await open(path, 'wx+', 0o600);
+    await unlink(path);
+    return file;
+  } catch (error) {
+    return refuseSpool(what, error);
+  }
+}
+
+function refuseSpool(what: string, error: unknown): never {
+  throw new DataError(
+    `${what} cannot be unpacked into ${spoolFolder()}: ${reason(error)}, or set TMPDIR to a folder with room`,
+    { cause: error },
+  );
+}
