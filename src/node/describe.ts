@@ -14,7 +14,7 @@ import { decodeCheckpoint } from '../nn/checkpoint.js';
 import { parameterCount } from '../nn/network.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { readFileBytes } from './files.js';
-import { readImageSet, readNpyFileHeader, readStart } from './images.js';
+import { openPacked, readImageSet, readNpyFileHeader, readStart } from './images.js';
 
 /** What a file or folder holds, line by line: the first value is its heading. */
 export type Description = Readonly<Record<string, unknown>> & { readonly what: string };
@@ -26,6 +26,8 @@ export type Description = Readonly<Record<string, unknown>> & { readonly what: s
 export async function describeFile(path: string): Promise<Description> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isFile()) {
+    const packed = await openPacked(path, await readStart(path));
+    if (packed) return describeImages(packed, await formatOf(path), path);
     const other = await describeOther(path);
     if (other) return other;
   }
@@ -69,7 +71,7 @@ async function describeImages(set: Images, format: string, path: string): Promis
       ? Object.fromEntries(sorted.map(([label, images]) => [classNames?.[label] ?? String(label), images]))
       : 'none',
     note: grey ? 'the first images are grey' : undefined,
-    memory: `${megabytes.toPrecision(3)} MB${isInMemory(set) ? '' : ', read in pieces as they are needed'}`,
+    memory: `${megabytes < 100 ? megabytes.toPrecision(3) : megabytes.toFixed(0)} MB${isInMemory(set) ? '' : ', read in pieces as they are needed'}`,
     usable_as: [
       ...(labels ? ['in-distribution images of train, finetune and evaluate (--data, --in)'] : []),
       'outliers (--outliers)',

@@ -29,6 +29,22 @@ export const IMAGE_FORMATS =
 /** Images of a .npy file that are taken into memory: 201 MB. A larger file is read as its images are needed. */
 const IN_MEMORY = 65_536;
 
+const looksLikeZip = (start: Uint8Array) => start[0] === 0x50 && start[1] === 0x4b;
+
+/**
+ * The images of a .npz or .mat of more than `inMemory`, to be read in pieces; undefined for any other file.
+ * @param start of {@link readStart}
+ * @throws {DataError} if the file is damaged
+ */
+export async function openPacked(
+  path: string,
+  start: Uint8Array,
+  inMemory: number = IN_MEMORY,
+): Promise<ImageSource | undefined> {
+  if (looksLikeZip(start)) return openNpz(path, inMemory);
+  return looksLikeMat(start) ? openMat(path, inMemory) : undefined;
+}
+
 /**
  * An image set, by its content: .npz (`images`, and `labels` where there are any), .npy, SVHN's .mat, CIFAR-10 or CIFAR-100 in
  * the binary or the python version (a folder, or a .tar.gz), or pictures (one, a folder, or a .tar or .tar.gz of them; see
@@ -49,15 +65,10 @@ export async function readImageSet(
     const source = await openNpy(path);
     return source.count <= inMemory ? loadImages(source) : source;
   }
-  if (start[0] === 0x50 && start[1] === 0x4b) {
-    const large = await openNpz(path, inMemory);
-    if (large) return large;
-    return imageSetFromNpz(await readFileBytes(path), path);
-  }
-  if (looksLikeMat(start)) {
-    const large = await openMat(path, inMemory);
-    return large ?? imageSetFromMat(await readFileBytes(path), path);
-  }
+  const packed = await openPacked(path, start, inMemory);
+  if (packed) return packed;
+  if (looksLikeZip(start)) return imageSetFromNpz(await readFileBytes(path), path);
+  if (looksLikeMat(start)) return imageSetFromMat(await readFileBytes(path), path);
   if ((start[0] === 0x1f && start[1] === 0x8b) || looksLikeTar(start)) return readImageArchive(path, split);
   if (isPictureName(path)) return imageSetFromPictures([path], path);
   throw new DataError(`${path} is not an image set; give ${IMAGE_FORMATS}`);

@@ -9,6 +9,7 @@ import { zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { gatherImages, type ImageSource, isInMemory, loadImages } from '../../src/data/image-set.js';
 import { writeNpy } from '../../src/formats/npy.js';
+import { describeFile } from '../../src/node/describe.js';
 import { readImageSet } from '../../src/node/images.js';
 import { expectRefusal } from '../support/refusal.js';
 
@@ -127,6 +128,10 @@ it('676 MB in a compressed .mat are read in flat memory, and nothing is left whe
   const { most, ...read } = JSON.parse(await run(path).ended);
   expect(read).toEqual({ count: COUNT, sum: SIZE });
   expect(most / 1e6).toBeLessThan(150);
+  expect(await describeFile(path)).toMatchObject({
+    images: COUNT,
+    memory: '676 MB, read in pieces as they are needed',
+  });
 
   const { child, ended } = run(path);
   await new Promise((resolve) => setTimeout(resolve, 1500));
