@@ -3,6 +3,7 @@ import { DataError } from '../errors.js';
 import { type NdArray, quote } from '../formats/array.js';
 import { readNpy } from '../formats/npy.js';
 import { type Npz, readNpz } from '../formats/npz.js';
+import { looksLikeZip } from '../formats/zip.js';
 import { checkWritable, readFileBytes, writeFileAtomic } from '../node/files.js';
 import { type AllMetrics, allMetrics } from '../ood/metrics.js';
 import { addExamples } from './options.js';
@@ -40,8 +41,7 @@ async function run(args: Arguments): Promise<void> {
 
 async function readScores(path: string): Promise<Float64Array> {
   const bytes = await readFileBytes(path);
-  const isZip = bytes[0] === 0x50 && bytes[1] === 0x4b;
-  const { shape, data } = isZip ? onlyArray(readNpz(bytes, path), path) : readNpy(bytes, path);
+  const { shape, data } = looksLikeZip(bytes) ? onlyArray(readNpz(bytes, path), path) : readNpy(bytes, path);
   if (shape.filter((size) => size !== 1).length > 1) {
     throw new DataError(`${path}: an array of [${shape.join(', ')}]; give one score an image, [N]`);
   }

@@ -52,6 +52,9 @@ export interface NpyHeader {
   readonly dataOffset: number;
 }
 
+/** More than NumPy's headers take for any array of numbers. */
+export const MAX_NPY_HEADER = 1 << 16;
+
 /** Whether `bytes` begin as a .npy file does. */
 export const looksLikeNpy = (bytes: Uint8Array): boolean => MAGIC.every((byte, i) => bytes[i] === byte);
 

@@ -13,7 +13,7 @@ import {
   type TypedArray,
 } from './array.js';
 import { type PickleDict, type PickleFunction, type PickleHost, readPickle } from './pickle.js';
-import { readZip } from './zip.js';
+import { looksLikeZip, readZip } from './zip.js';
 
 /** PyTorch's classes of typed storages. */
 export const storageTypes: ReadonlyMap<string, DType> = new Map([
@@ -43,9 +43,8 @@ const MAX_GATHERED = 16;
 
 /** Whether `bytes` begin as a file of `torch.save` does, in either format. */
 export function looksLikeTorch(bytes: Uint8Array): boolean {
-  const isZip = bytes[0] === 0x50 && bytes[1] === 0x4b;
   const isPickle = bytes[0] === 0x80 && bytes[1] >= 2 && bytes[1] <= 5;
-  return isZip || isPickle;
+  return looksLikeZip(bytes) || isPickle;
 }
 
 /**
@@ -56,8 +55,7 @@ export function looksLikeTorch(bytes: Uint8Array): boolean {
  */
 export function readTorch(bytes: Uint8Array, fileName: string): unknown {
   const loader = new TensorLoader(bytes.length, fileName);
-  const isZip = bytes[0] === 0x50 && bytes[1] === 0x4b;
-  return isZip ? readZipFormat(bytes, fileName, loader) : readLegacyFormat(bytes, fileName, loader);
+  return looksLikeZip(bytes) ? readZipFormat(bytes, fileName, loader) : readLegacyFormat(bytes, fileName, loader);
 }
 
 /** ARCHIVE/data.pkl is the object, and ARCHIVE/data/KEY the elements of each storage that it names. */

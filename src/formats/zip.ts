@@ -40,6 +40,9 @@ export const ZIP_TAIL = END_RECORD_SIZE + 0xffff + 20 + 56;
 /** Bytes of a local header before its variable part. */
 export const ZIP_LOCAL_HEADER = 30;
 
+/** Whether `bytes` begin as a zip archive does. */
+export const looksLikeZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50 && bytes[1] === 0x4b;
+
 /** @throws {DataError} if `bytes` is not a whole zip archive, or is encrypted. */
 export function readZip(bytes: Uint8Array, fileName: string): ZipArchive {
   const directory = findZipDirectory(bytes, bytes.length, fileName);

@@ -9,6 +9,7 @@ import { readSafetensors } from '../formats/safetensors.js';
 import { readStateDict, type StateDict } from '../formats/state-dict.js';
 import { looksLikeTar } from '../formats/tar.js';
 import { looksLikeTorch } from '../formats/torch.js';
+import { looksLikeZip } from '../formats/zip.js';
 import { decodeGate } from '../gate/gate-file.js';
 import { decodeCheckpoint } from '../nn/checkpoint.js';
 import { parameterCount } from '../nn/network.js';
@@ -26,9 +27,10 @@ export type Description = Readonly<Record<string, unknown>> & { readonly what: s
 export async function describeFile(path: string): Promise<Description> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isFile()) {
-    const packed = await openPacked(path, await readStart(path));
-    if (packed) return describeImages(packed, await formatOf(path), path);
-    const other = await describeOther(path);
+    const start = await readStart(path);
+    const packed = await openPacked(path, start);
+    if (packed) return describeImages(packed, formatOf(start), path);
+    const other = await describeOther(path, start);
     if (other) return other;
   }
   const splits = await Promise.all(
@@ -38,18 +40,17 @@ export async function describeFile(path: string): Promise<Description> {
   if (sets.length === 0) throw splits[0];
   // Only CIFAR has two.
   const [first, second] = sets;
-  const format = info!.isDirectory() ? 'folder' : await formatOf(path);
+  const format = info!.isDirectory() ? 'folder' : formatOf(await readStart(path));
   if (!second || first!.name === second.name) return describeImages(first!, format, path);
   const { labels: _, ...description } = await describeImages(first!, `CIFAR, ${format}`, path);
   const what = `${path}: ${first!.count} training and ${second.count} test images`;
   return { ...description, what, images: { train: first!.count, test: second.count } };
 }
 
-async function formatOf(path: string): Promise<string> {
-  const start = await readStart(path);
+function formatOf(start: Uint8Array): string {
   if (looksLikeNpy(start)) return 'NumPy .npy';
   if (looksLikeMat(start)) return 'MATLAB .mat';
-  if (start[0] === 0x50) return 'NumPy .npz';
+  if (looksLikeZip(start)) return 'NumPy .npz';
   return looksLikeTar(start) || start[0] === 0x1f ? 'archive' : 'picture';
 }
 
@@ -89,8 +90,7 @@ const isGrey = (pixels: Uint8Array): boolean => {
 };
 
 /** What is no image set, by the beginning of the file. */
-async function describeOther(path: string): Promise<Description | undefined> {
-  const start = await readStart(path);
+async function describeOther(path: string, start: Uint8Array): Promise<Description | undefined> {
   if (looksLikeNpy(start)) {
     const { dtype, shape } = await readNpyFileHeader(path);
     return shape.length === 4 ? undefined : describeArrays([['array', { dtype, shape }]], 'NumPy .npy', path);
@@ -101,7 +101,7 @@ async function describeOther(path: string): Promise<Description | undefined> {
   }
   if (!looksLikeTorch(start) && start[8] !== '{'.charCodeAt(0)) return undefined;
   const bytes = await readFileBytes(path);
-  const npz = start[0] === 0x50 ? readNpz(bytes, path) : undefined;
+  const npz = looksLikeZip(start) ? readNpz(bytes, path) : undefined;
   if (!npz?.names.length) return describeWeights(bytes, path);
   if (npz.has('images')) return undefined;
   return describeArrays(

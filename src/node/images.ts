@@ -13,8 +13,9 @@ import {
 import { DataError } from '../errors.js';
 import { cifarFileNames, looksLikeCifar, type Split } from '../formats/cifar.js';
 import { looksLikeMat } from '../formats/mat.js';
-import { looksLikeNpy, type NpyHeader, readNpyHeader } from '../formats/npy.js';
+import { looksLikeNpy, MAX_NPY_HEADER, type NpyHeader, readNpyHeader } from '../formats/npy.js';
 import { looksLikeTar, TAR_BLOCK } from '../formats/tar.js';
+import { looksLikeZip } from '../formats/zip.js';
 import { readArchive } from './archive.js';
 import { readFileBytes, readRanges, reason, usingFile } from './files.js';
 import { openMat } from './mat.js';
@@ -26,10 +27,8 @@ import { isPictureName, listPictures } from './pictures.js';
 export const IMAGE_FORMATS =
   '.npz, .npy, SVHN .mat, CIFAR (.tar.gz or folder, binary or python), or pictures (folder, .tar, .tar.gz)';
 
-/** Images of a .npy file that are taken into memory: 201 MB. A larger file is read as its images are needed. */
+/** Images of a .npy, .npz or .mat file that are taken into memory: 201 MB. A larger file is read as its images are needed. */
 const IN_MEMORY = 65_536;
-
-const looksLikeZip = (start: Uint8Array) => start[0] === 0x50 && start[1] === 0x4b;
 
 /**
  * The images of a .npz or .mat of more than `inMemory`, to be read in pieces; undefined for any other file.
@@ -82,14 +81,11 @@ export async function readStart(path: string): Promise<Uint8Array> {
   });
 }
 
-/** More than NumPy's headers take for any array of numbers. */
-const MAX_HEADER = 1 << 16;
-
 /** What a .npy file holds, without reading it. @throws {DataError} if it is no whole .npy file. */
 export async function readNpyFileHeader(path: string): Promise<NpyHeader> {
   return usingFile(path, async (file) => {
     const { size } = await file.stat();
-    const { buffer, bytesRead } = await file.read(new Uint8Array(MAX_HEADER), 0, MAX_HEADER, 0);
+    const { buffer, bytesRead } = await file.read(new Uint8Array(MAX_NPY_HEADER), 0, MAX_NPY_HEADER, 0);
     return readNpyHeader(buffer.subarray(0, bytesRead), size, path);
   });
 }

@@ -3,7 +3,7 @@ import { type ImageSource, imageSourceFromNpy } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
 import { damaged } from '../formats/inflate.js';
-import { readNpy, readNpyHeader } from '../formats/npy.js';
+import { MAX_NPY_HEADER, readNpy, readNpyHeader } from '../formats/npy.js';
 import {
   findZipDirectory,
   isDeflated,
@@ -16,8 +16,6 @@ import {
 import { readRanges } from './files.js';
 import { headOf, type Member, openMember } from './member.js';
 
-/** More than NumPy's headers take. */
-const MAX_HEADER = 1 << 16;
 /** More than the directory of any .npz takes. */
 const MAX_DIRECTORY = 1 << 24;
 
@@ -32,7 +30,7 @@ export async function openNpz(path: string, inMemory: number): Promise<ImageSour
   const entry = entries.get('images.npy');
   if (!entry) return undefined;
   const images = await memberOf(path, entry, fileSize, `${path}: images`);
-  const header = readNpyHeader(await headOf(images, Math.min(entry.size, MAX_HEADER)), entry.size, images.what);
+  const header = readNpyHeader(await headOf(images, Math.min(entry.size, MAX_NPY_HEADER)), entry.size, images.what);
   if (!(header.shape[0]! > inMemory)) return undefined;
   // Refuses what are no images before they are unpacked.
   imageSourceFromNpy(header, () => Promise.reject(), path);
@@ -48,7 +46,7 @@ async function readLabels(
 ): Promise<NdArray | undefined> {
   if (!entry) return undefined;
   const what = `${path}: labels`;
-  if (entry.size > count * 8 + MAX_HEADER) {
+  if (entry.size > count * 8 + MAX_NPY_HEADER) {
     throw new DataError(`${what} has ${entry.size} bytes, more than one label an image takes; save one for each`);
   }
   const read = await openMember(await memberOf(path, entry, fileSize, what), entry.size);

@@ -341,6 +341,14 @@ const imagesNpz = zipSync({
 });
 const svhn = fixture('formats/svhn.mat');
 const svhnPlain = fixture('formats/svhn-v6.mat');
+const anyMat = (random: Random) =>
+  either(
+    random,
+    () => mutate(svhn, random),
+    () => mutate(svhnPlain, random, 300),
+    () => damageMat(svhn, random),
+    () => (random.below(50) ? damageMat(svhn, random) : mutate(matBomb, random, 160)),
+  );
 const python = gunzipSync(fixture('formats/cifar-10-python.tar.gz'));
 const pythonTrain = gunzipSync(fixture('formats/cifar-100-python.tar.gz'));
 const binary = tar(...[...cifar10Files()].map(([name, data]) => tarEntry(`cifar-10-batches-bin/${name}`, data)));
@@ -474,26 +482,13 @@ export const FORMATS: readonly Format[] = [
   },
   {
     name: 'mat',
-    damage: (random) =>
-      either(
-        random,
-        () => mutate(svhn, random),
-        () => mutate(svhnPlain, random, 300),
-        () => damageMat(svhn, random),
-        () => (random.below(50) ? damageMat(svhn, random) : mutate(matBomb, random, 160)),
-      ),
+    damage: anyMat,
     read: readImages,
     onDisk: true,
   },
   {
     name: 'mat, streamed',
-    damage: (random) =>
-      either(
-        random,
-        () => mutate(svhn, random),
-        () => mutate(svhnPlain, random, 300),
-        () => (random.below(50) ? damageMat(svhn, random) : mutate(matBomb, random, 160)),
-      ),
+    damage: anyMat,
     read: readStreamed,
     onDisk: true,
   },
