@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadImages, requireLabels, subset } from '../data/image-set.js';
+import { requireLabels, subset } from '../data/image-set.js';
 import { UsageError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork } from '../nn/network-file.js';
@@ -72,7 +72,7 @@ function embeddedSets({ oodCount }: Arguments) {
 }
 
 async function readSets(path: string, { ood, oodCount, seed }: Arguments) {
-  const inDistribution = await loadImages(await readImageSet(path, { split: 'test' }));
+  const inDistribution = await readImageSet(path, { split: 'test' });
   return { inDistribution, ood: await readOodSets(ood!, inDistribution, { count: oodCount, seed }) };
 }
 

@@ -194,7 +194,7 @@ async function contextOf(
   { memory, grid, signal }: Pick<Context, 'memory' | 'grid' | 'signal'>,
 ): Promise<Context> {
   const { quiet, protocol, seed } = args;
-  const validation = name === 'margins' ? validationData(inputs, seed) : undefined;
+  const validation = name === 'margins' ? await validationData(inputs, seed) : undefined;
   if (name === 'margins' && !validation) {
     throw new UsageError('margins fine-tunes with each pair: give --train and --outliers');
   }

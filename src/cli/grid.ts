@@ -1,5 +1,4 @@
-import type { ImageSet } from '../data/image-set.js';
-import { pickImages, requireLabels } from '../data/image-set.js';
+import { type ImageSet, type Images, loadImages, pickImages, requireLabels } from '../data/image-set.js';
 import { stream } from '../data/random.js';
 import { VALIDATION_FAMILIES, validationOutliers } from '../data/validation-outliers.js';
 import { UsageError } from '../errors.js';
@@ -47,22 +46,22 @@ export function pairsOf(mIns: readonly number[], mOuts: readonly number[]): { mI
 }
 
 /** Validation images: `inDistribution`, and a fifth as many outliers of each family. */
-export function validationOf(inDistribution: ImageSet, seed: number): Validation {
+export async function validationOf(inDistribution: ImageSet, seed: number): Promise<Validation> {
   const count = Math.max(1, Math.floor(inDistribution.count / 5));
-  const outliers = VALIDATION_FAMILIES.map((family) => validationOutliers(family, inDistribution, { seed, count }));
-  return { inDistribution, outliers };
+  const made = VALIDATION_FAMILIES.map((family) => validationOutliers(family, inDistribution, { seed, count }));
+  return { inDistribution, outliers: await Promise.all(made.map(loadImages)) };
 }
 
 /** At most so many images are held out. */
 const HELD_OUT = 1000;
 
 /** A tenth of the images, a thousand at most, drawn at random, and the rest, which margins are then tried on. */
-export function holdOut(set: ImageSet, seed: number): { held: ImageSet; rest: ImageSet } {
+export async function holdOut(set: Images, seed: number): Promise<{ held: ImageSet; rest: Images }> {
   const order = stream(seed, 'held out').shuffle(set.count);
   const count = Math.min(HELD_OUT, Math.floor(set.count / 10));
   if (count < 2) throw new UsageError(`${set.name} has ${set.count} images: too few to hold a tenth of them out`);
   const part = (indices: Uint32Array) => pickImages(set, indices.sort());
-  return { held: part(order.slice(0, count)), rest: part(order.slice(count)) };
+  return { held: await loadImages(part(order.slice(0, count))), rest: part(order.slice(count)) };
 }
 
 /** How the network fine-tuned with each pair does on validation images, the pairs in the order given. */

@@ -1,4 +1,4 @@
-import { type ImageSet, type Images, subset } from '../data/image-set.js';
+import { type Images, subset } from '../data/image-set.js';
 import { VALIDATION_FAMILIES, type ValidationFamily, validationOutliers } from '../data/validation-outliers.js';
 import { UsageError } from '../errors.js';
 import { readImageSet } from '../node/images.js';
@@ -19,7 +19,7 @@ export function requireOodNames(sets: ReadonlyMap<string, string>): void {
  */
 export async function readOodSets(
   sets: ReadonlyMap<string, string>,
-  inDistribution: ImageSet,
+  inDistribution: Images,
   { count, seed }: { count?: number | undefined; seed: number },
 ): Promise<Images[]> {
   const read: Images[] = [];

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { loadImages, requireLabels } from '../data/image-set.js';
+import { requireLabels } from '../data/image-set.js';
 import { UsageError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork, encodeNetwork } from '../nn/network-file.js';
@@ -93,7 +93,7 @@ async function sweep(given: Arguments, command: Command, signal: AbortSignal): P
 
   const engine = await openAnnouncedEngine(args);
   const networks: Uint8Array[] = [];
-  const results = await runGrid(engine, tuner, pairs, validationOf(held, args.seed), {
+  const results = await runGrid(engine, tuner, pairs, await validationOf(held, args.seed), {
     memory,
     signal,
     onPair: (_, network) => void networks.push(encodeNetwork(network)),
@@ -116,7 +116,7 @@ async function sweep(given: Arguments, command: Command, signal: AbortSignal): P
 
 async function readData(args: Arguments, embedded: boolean) {
   if (embedded) return { data: embeddedFinetuning(), held: embeddedValidation() };
-  const { held, rest } = holdOut(await loadImages(await readImageSet(args.in!)), args.seed);
+  const { held, rest } = await holdOut(await readImageSet(args.in!), args.seed);
   return { data: { inDistribution: rest, outliers: await readImageSet(args.outliers!) }, held };
 }
 

@@ -51,12 +51,7 @@ export async function readImages(images: Images, start: number, count: number): 
 /** The bytes of images by number, in the order given. @throws {DataError} if they cannot be read. */
 export async function gatherImages(images: Images, indices: Uint32Array): Promise<Uint8Array> {
   if (!isInMemory(images)) return images.gather(indices);
-  const size = images.height * images.width * 3;
-  const gathered = new Uint8Array(indices.length * size);
-  indices.forEach((index, row) => {
-    gathered.set(images.images.subarray(index * size, (index + 1) * size), row * size);
-  });
-  return gathered;
+  return rowsOf(images.images, indices, images.height * images.width * 3);
 }
 
 /** All of it in memory. @throws {DataError} if it cannot be read. */
@@ -221,20 +216,28 @@ export function requireLabels(set: ImageProperties, classes: number): Int32Array
 /** What to call a set in messages. */
 export const sourceOf = ({ source, name }: ImageProperties): string => source ?? name;
 
-/** Copies of the images that `indices` name, in that order, with their labels. */
-export function pickImages(set: ImageSet, indices: Uint32Array): ImageSet {
-  const bytes = set.height * set.width * 3;
-  const images = new Uint8Array(indices.length * bytes);
-  indices.forEach((from, to) => {
-    images.set(set.images.subarray(from * bytes, (from + 1) * bytes), to * bytes);
-  });
-  const { labels } = set;
-  return {
-    ...set,
-    images,
+/** The images that `indices` name, in that order, with their labels: copies where the set is in memory. */
+export function pickImages(set: Images, indices: Uint32Array): Images {
+  const { labels, height, width } = set;
+  const properties = {
     count: indices.length,
     ...(labels && { labels: Int32Array.from(indices, (index) => labels[index]!) }),
   };
+  if (isInMemory(set)) return { ...set, ...properties, images: rowsOf(set.images, indices, height * width * 3) };
+  return {
+    ...set,
+    ...properties,
+    read: (start, count) => set.gather(indices.subarray(start, start + count)),
+    gather: (rows) => set.gather(rows.map((row) => indices[row]!)),
+  };
+}
+
+function rowsOf(bytes: Uint8Array, indices: Uint32Array, size: number): Uint8Array {
+  const rows = new Uint8Array(indices.length * size);
+  indices.forEach((from, to) => {
+    rows.set(bytes.subarray(from * size, (from + 1) * size), to * size);
+  });
+  return rows;
 }
 
 /**

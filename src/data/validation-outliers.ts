@@ -7,7 +7,7 @@
  * Only integers, + - * / and sqrt are used, so the bytes are the same on every machine.
  */
 import { DataError, UsageError } from '../errors.js';
-import { type ImageSet, sourceOf } from './image-set.js';
+import { gatherImages, type ImageSource, type Images, sourceOf } from './image-set.js';
 import { type Random, stream } from './random.js';
 
 /** Makes one image's bytes, of height x width x 3, from those of random source images. */
@@ -119,39 +119,48 @@ export const VALIDATION_FAMILIES = Object.keys(MAKERS) as readonly ValidationFam
  * Validation outliers of one family.
  * @param inDistribution what they are made from: never test images, where they are to choose anything
  * @param options.seed any whole number; `count`, how many
- * @returns `count` images of the source's size, without labels, named after the family
+ * @returns `count` images of the source's size, without labels, named after the family, each made when it is read
  * @throws UsageError if there is no such family or the count cannot be; DataError where there are fewer than two images
  */
 export function validationOutliers(
   family: ValidationFamily,
-  inDistribution: ImageSet,
+  inDistribution: Images,
   { seed, count }: { seed: number; count: number },
-): ImageSet {
+): ImageSource {
   if (!Object.hasOwn(MAKERS, family)) {
     throw new UsageError(`validation family ${family}: choose one of ${VALIDATION_FAMILIES.join(', ')}`);
   }
   if (!Number.isInteger(count) || count < 1) {
     throw new UsageError(`${family}: ${count} images; the count must be a whole number of 1 or more`);
   }
-  const { images, count: available, height, width } = inDistribution;
+  const { count: available, height, width } = inDistribution;
   if (available < 2) throw new DataError(`${sourceOf(inDistribution)} has ${available} image; ${family} needs two`);
   const bytes = height * width * 3;
-  const made = new Uint8Array(count * bytes);
   const streams = stream(seed, 'validation outliers', family);
   const make: Maker = MAKERS[family];
-  for (let k = 0; k < count; k++) {
-    const random = streams.derive(k);
-    // Two sources of one image differ.
-    const first = random.int(available);
-    const other = (first + 1 + random.int(available - 1)) % available;
-    const order = [first, other];
-    const source = () => {
-      const at = order.shift()! * bytes;
-      return images.subarray(at, at + bytes);
-    };
-    made.set(make(random, { height, width }, source), k * bytes);
-  }
-  return { name: family, images: made, count, height, width };
+  const gather = async (indices: Uint32Array) => {
+    const randoms = Array.from(indices, (k) => streams.derive(k));
+    const pairs = Uint32Array.from(
+      randoms.flatMap((random) => {
+        // Two sources of one image differ.
+        const first = random.int(available);
+        return [first, (first + 1 + random.int(available - 1)) % available];
+      }),
+    );
+    const sources = await gatherImages(inDistribution, pairs);
+    const made = new Uint8Array(indices.length * bytes);
+    randoms.forEach((random, row) => {
+      let next = row * 2 * bytes;
+      const source = () => {
+        next += bytes;
+        return sources.subarray(next - bytes, next);
+      };
+      made.set(make(random, { height, width }, source), row * bytes);
+    });
+    return made;
+  };
+  const read = (start: number, images: number) => gather(Uint32Array.from({ length: images }, (_, i) => start + i));
+  return { name: family, count, height, width, read, gather };
 }
 
 /** The mean of channel `c` over a rectangle, in fractions of the sides; pixels that are cut count by their share. */

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, expect, it } from 'vitest';
-import { subset } from '../../src/data/image-set.js';
+import { loadImages, subset } from '../../src/data/image-set.js';
 import { validationOutliers } from '../../src/data/validation-outliers.js';
 import { Classifier } from '../../src/nn/classifier.js';
 import { metrics } from '../../src/ood/metrics.js';
@@ -103,7 +103,7 @@ it('evaluate --json -: nothing on stdout but the figures; scores and protocol as
 });
 
 it('--ood NAME alone: images made from those of --in, a fifth as many', async () => {
-  const made = validationOutliers('inversion', data.inDistribution, { seed: 9, count: 3 });
+  const made = await loadImages(validationOutliers('inversion', data.inDistribution, { seed: 9, count: 3 }));
   writeFileSync(path('inversion.npz'), npzOf(made));
   const evaluated = async (ood: string) => {
     const json = path('made.json');

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { best, holdOut, type PairResult, pairsOf, validationOf } from '../../src/cli/grid.js';
-import type { ImageSet } from '../../src/data/image-set.js';
+import { gatherImages, type ImageSet, type Images, isInMemory, loadImages } from '../../src/data/image-set.js';
 import { VALIDATION_FAMILIES } from '../../src/data/validation-outliers.js';
+import { asSource } from '../support/sources.js';
 
 const pair = (fpr95: number, auroc = 0.5): PairResult => ({
   mIn: -23,
@@ -20,7 +21,10 @@ const set = (count: number): ImageSet => ({
   width: 32,
   labels: Int32Array.from({ length: count }, (_, n) => n % 10),
 });
-const numbersIn = ({ images, count }: ImageSet) => Array.from({ length: count }, (_, n) => images[n * 3072]!);
+const numbersIn = async (set: Images) => {
+  const { images, count } = await loadImages(set);
+  return Array.from({ length: count }, (_, n) => images[n * 3072]!);
+};
 
 describe('the choice among pairs', () => {
   it.each<[string, PairResult[], number]>([
@@ -43,24 +47,31 @@ it('pairs: every m_in with every m_out, and none the wrong way round', () => {
 });
 
 describe('images that are held out', () => {
-  it('are a tenth, apart from the rest, with their labels, decided by the seed', () => {
-    const { held, rest } = holdOut(set(200), 1);
+  it.each([
+    ['memory', set(200)],
+    ['a file', asSource(set(200))],
+  ])('are a tenth, apart from the rest, with their labels, decided by the seed; of images in %s', async (_, images) => {
+    const { held, rest } = await holdOut(images, 1);
     expect([held.count, rest.count]).toEqual([20, 180]);
-    expect([...numbersIn(held), ...numbersIn(rest)].sort((a, b) => a - b)).toEqual(
-      Array.from({ length: 200 }, (_, n) => n),
-    );
-    for (const part of [held, rest]) expect([...part.labels!]).toEqual(numbersIn(part).map((n) => n % 10));
-    expect(numbersIn(held)).not.toEqual(Array.from({ length: 20 }, (_, n) => n));
-    expect(numbersIn(holdOut(set(200), 1).held)).toEqual(numbersIn(held));
-    expect(numbersIn(holdOut(set(200), 2).held)).not.toEqual(numbersIn(held));
+    const numbers = [await numbersIn(held), await numbersIn(rest)] as const;
+    expect(numbers.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, n) => n));
+    for (const [i, part] of [held, rest].entries()) expect([...part.labels!]).toEqual(numbers[i]!.map((n) => n % 10));
+    expect(numbers[0]).not.toEqual(Array.from({ length: 20 }, (_, n) => n));
+    expect(await numbersIn((await holdOut(images, 1)).held)).toEqual(numbers[0]);
+    expect(await numbersIn((await holdOut(images, 2)).held)).not.toEqual(numbers[0]);
+    // By number, as training takes them.
+    const rows = Uint32Array.of(179, 3, 3);
+    const taken = await gatherImages(rest, rows);
+    expect(Array.from(rows, (_, i) => taken[i * 3072]!)).toEqual(Array.from(rows, (row) => numbers[1]![row]!));
+    expect(isInMemory(rest)).toBe(isInMemory(images));
   });
 
-  it('are two at least', () => {
-    expect(() => holdOut(set(19), 1)).toThrow('made has 19 images: too few to hold a tenth of them out');
+  it('are two at least', async () => {
+    await expect(holdOut(set(19), 1)).rejects.toThrow('made has 19 images: too few to hold a tenth of them out');
   });
 
-  it('make a set of each family of validation outliers, a fifth as many', () => {
-    const { outliers } = validationOf(set(50), 1);
+  it('make a set of each family of validation outliers, a fifth as many', async () => {
+    const { outliers } = await validationOf(set(50), 1);
     expect(outliers.map(({ name, count }) => [name, count])).toEqual(VALIDATION_FAMILIES.map((name) => [name, 10]));
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { ImageSet } from '../../src/data/image-set.js';
+import { gatherImages, type ImageSet, loadImages } from '../../src/data/image-set.js';
 import { VALIDATION_FAMILIES, type ValidationFamily, validationOutliers } from '../../src/data/validation-outliers.js';
+import { asSource } from '../support/sources.js';
 
 const SIDE = 32;
 const BYTES = SIDE * SIDE * 3;
@@ -15,23 +16,36 @@ const set = (value: (n: number, i: number) => number, count = COUNT): ImageSet =
 /** No two pixels of an image are alike, nor two images. */
 const sources = set((n, i) => (i * 37 + Math.floor(i / 96) * 11 + n * 53) % 256);
 const sourceOf = (n: number) => sources.images.subarray(n * BYTES, (n + 1) * BYTES);
-const make = (family: ValidationFamily, from = sources, count = 16, seed = 3) =>
-  validationOutliers(family, from, { seed, count });
+const make = (
+  family: ValidationFamily,
+  from: Parameters<typeof validationOutliers>[1] = sources,
+  count = 16,
+  seed = 3,
+): Promise<ImageSet> => loadImages(validationOutliers(family, from, { seed, count }));
 const imageOf = ({ images }: ImageSet, k: number) => images.subarray(k * BYTES, (k + 1) * BYTES);
 
 describe.each(VALIDATION_FAMILIES)('%s', (family) => {
-  it('is decided by the seed; a longer set begins with the shorter; it names itself and has no labels', () => {
-    const made = make(family);
+  it('is decided by the seed; a longer set begins with the shorter; it names itself and has no labels', async () => {
+    const made = await make(family);
     expect(made).toMatchObject({ name: family, count: 16, height: SIDE, width: SIDE });
     expect(made).not.toHaveProperty('labels');
-    expect(Buffer.from(make(family).images)).toEqual(Buffer.from(made.images));
-    expect(Buffer.from(make(family, sources, 7).images)).toEqual(Buffer.from(made.images.subarray(0, 7 * BYTES)));
-    expect(Buffer.from(make(family, sources, 16, 4).images)).not.toEqual(Buffer.from(made.images));
+    expect(Buffer.from((await make(family)).images)).toEqual(Buffer.from(made.images));
+    expect(Buffer.from((await make(family, sources, 7)).images)).toEqual(
+      Buffer.from(made.images.subarray(0, 7 * BYTES)),
+    );
+    expect(Buffer.from((await make(family, sources, 16, 4)).images)).not.toEqual(Buffer.from(made.images));
   });
 
-  it('holds none of the images that it is made from', () => {
+  it('gives the same images by number, and of images that are not in memory', async () => {
+    const made = await make(family);
+    const rows = Uint32Array.of(11, 2, 2);
+    const wanted = await gatherImages(made, rows);
+    expect(await validationOutliers(family, asSource(sources), { seed: 3, count: 16 }).gather(rows)).toEqual(wanted);
+  });
+
+  it('holds none of the images that it is made from', async () => {
     const originals = Array.from({ length: COUNT }, (_, n) => Buffer.from(sourceOf(n)));
-    const made = make(family);
+    const made = await make(family);
     for (let k = 0; k < made.count; k++) {
       expect(originals.some((original) => original.equals(Buffer.from(imageOf(made, k))))).toBe(false);
     }
@@ -39,28 +53,30 @@ describe.each(VALIDATION_FAMILIES)('%s', (family) => {
 });
 
 describe('what the families do', () => {
-  it('uniform noise: every byte value about as often, whatever the images', () => {
-    const { images } = make('uniform_noise', sources, 30);
+  it('uniform noise: every byte value about as often, whatever the images', async () => {
+    const { images } = await make('uniform_noise', sources, 30);
     const counts = new Float64Array(256);
     for (const value of images) counts[value]!++;
     const expected = images.length / 256;
     // Chi-squared with 255 degrees of freedom: 400 is beyond 1 in 10^7.
     expect(counts.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0)).toBeLessThan(400);
     expect(
-      make(
-        'uniform_noise',
-        set(() => 0),
+      (
+        await make(
+          'uniform_noise',
+          set(() => 0),
+        )
       ).images,
-    ).toEqual(make('uniform_noise').images);
+    ).toEqual((await make('uniform_noise')).images);
   });
 
   it.each([
     ['arithmetic_mean', (a: number, b: number) => (a + b) / 2],
     ['geometric_mean', (a: number, b: number) => Math.sqrt(a * b)],
-  ] as const)('%s: of two different images, each', (family, mean) => {
+  ] as const)('%s: of two different images, each', async (family, mean) => {
     // Image n is 40 n + 7 all over.
     const flat = set((n) => 40 * n + 7);
-    const made = make(family, flat);
+    const made = await make(family, flat);
     const possible = new Set<number>();
     for (let a = 0; a < COUNT; a++) {
       for (let b = 0; b < COUNT; b++) if (a !== b) possible.add(Math.round(mean(40 * a + 7, 40 * b + 7)));
@@ -75,7 +91,7 @@ describe('what the families do', () => {
     expect(seen.size).toBeGreaterThan(4);
   });
 
-  it('jigsaw: the 16 patches of 8 x 8 pixels of one image, in another order', () => {
+  it('jigsaw: the 16 patches of 8 x 8 pixels of one image, in another order', async () => {
     const patch = (image: Uint8Array, p: number) =>
       Array.from({ length: 8 }, (_, y) => {
         const start = ((Math.floor(p / 4) * 8 + y) * SIDE + (p % 4) * 8) * 3;
@@ -83,12 +99,12 @@ describe('what the families do', () => {
       }).join();
     const patches = (image: Uint8Array) => Array.from({ length: 16 }, (_, p) => patch(image, p));
     const originals = Array.from({ length: COUNT }, (_, n) => patches(sourceOf(n)).sort());
-    const made = make('jigsaw');
+    const made = await make('jigsaw');
     for (let k = 0; k < made.count; k++) expect(originals).toContainEqual(patches(imageOf(made, k)).sort());
   });
 
-  it('speckle: the noise grows with the value, has mean 0 and deviation 0.6 of it', () => {
-    const { images } = make(
+  it('speckle: the noise grows with the value, has mean 0 and deviation 0.6 of it', async () => {
+    const { images } = await make(
       'speckle',
       set(() => 60),
       60,
@@ -99,15 +115,17 @@ describe('what the families do', () => {
     expect(mean / 60).toBeCloseTo(1.0126, 2);
     expect(deviation / 60).toBeCloseTo(0.571, 2);
     expect(
-      make(
-        'speckle',
-        set(() => 0),
+      (
+        await make(
+          'speckle',
+          set(() => 0),
+        )
       ).images.every((value) => value === 0),
     ).toBe(true);
   });
 
-  it('pixelation: 6 x 6 blocks, each the mean of what it covers', () => {
-    const made = make('pixelation');
+  it('pixelation: 6 x 6 blocks, each the mean of what it covers', async () => {
+    const made = await make('pixelation');
     for (let k = 0; k < 3; k++) {
       const image = imageOf(made, k);
       const colours = new Set(Array.from({ length: SIDE * SIDE }, (_, i) => image.subarray(3 * i, 3 * i + 3).join()));
@@ -116,7 +134,7 @@ describe('what the families do', () => {
     }
     // A ramp: block (row, column) covers 32/6 pixels of values 4 x + 2 y, whose mean is that at its middle.
     const ramp = set((_, i) => 4 * (Math.floor(i / 3) % SIDE) + 2 * Math.floor(i / 3 / SIDE));
-    const image = imageOf(make('pixelation', ramp), 0);
+    const image = imageOf(await make('pixelation', ramp), 0);
     for (const [row, column] of [
       [0, 0],
       [2, 3],
@@ -129,11 +147,11 @@ describe('what the families do', () => {
     }
   });
 
-  it('RGB ghosting: each channel is another channel of the image, shifted round its edges by up to 8 pixels', () => {
+  it('RGB ghosting: each channel is another channel of the image, shifted round its edges by up to 8 pixels', async () => {
     const channel = (image: Uint8Array, c: number) => image.filter((_, i) => i % 3 === c);
     // One bright pixel a channel, at (10, 20), of values 100, 150, 200.
     const dots = set((_, i) => (Math.floor(i / 3) === 10 * SIDE + 20 ? 100 + 50 * (i % 3) : 0));
-    const made = make('rgb_ghosting', dots);
+    const made = await make('rgb_ghosting', dots);
     const offsets = new Set<string>();
     for (let k = 0; k < made.count; k++) {
       const channels = [0, 1, 2].map((c) => channel(imageOf(made, k), c));
@@ -150,8 +168,8 @@ describe('what the families do', () => {
     expect(offsets.size).toBeGreaterThan(30);
   });
 
-  it('inversion: of some or all channels, each choice about as often', () => {
-    const made = make(
+  it('inversion: of some or all channels, each choice about as often', async () => {
+    const made = await make(
       'inversion',
       set(() => 10),
       350,

@@ -10,6 +10,7 @@ import { decodeCheckpoint, encodeCheckpoint, fingerprints } from '../../src/nn/c
 import { Classifier } from '../../src/nn/classifier.js';
 import { Trainer, type TrainingData } from '../../src/nn/trainer.js';
 import { readImageSet } from '../../src/node/images.js';
+import { asSource } from '../support/sources.js';
 import { sparseNpy } from '../support/sparse.js';
 import { data, expectSameBits, finish, OPTIONS, reference } from '../support/training.js';
 
@@ -40,28 +41,6 @@ function repeated(set: ImageSet): ImageSet {
     count: COUNT,
     ...(set.labels && { labels: Int32Array.from({ length: COUNT }, (_, i) => set.labels![i % set.count]!) }),
   };
-}
-
-/** The same images as something to be read, and how often it was. */
-function asSource({ images, ...properties }: ImageSet): ImageSource & { reads: number } {
-  const source = {
-    ...properties,
-    reads: 0,
-    async read(start: number, count: number) {
-      source.reads++;
-      return images.slice(start * 3072, (start + count) * 3072);
-    },
-    async gather(indices: Uint32Array) {
-      source.reads++;
-      const rows = new Uint8Array(indices.length * 3072);
-      indices.forEach((index, row) => {
-        rows.set(images.subarray(index * 3072, (index + 1) * 3072), row * 3072);
-      });
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      return rows;
-    },
-  };
-  return source;
 }
 
 const whole = { inDistribution: repeated(data.inDistribution), outliers: repeated(data.outliers) };

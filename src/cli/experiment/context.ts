@@ -1,4 +1,3 @@
-import type { ImageSet } from '../../data/image-set.js';
 import { requireLabels } from '../../data/image-set.js';
 import type { Engine } from '../../gpu/engine.js';
 import type { Network } from '../../nn/network.js';
@@ -118,7 +117,7 @@ export async function scoreMethods(engine: Engine, methods: readonly MethodName[
 async function fit(engine: Engine, network: Network, scores: readonly string[], context: Context): Promise<Fits> {
   const needed = fittedScores(scores);
   if (needed.length === 0) return new Map();
-  const training: ImageSet = context.inputs.training!;
+  const training = context.inputs.training!;
   const progress = startProgress({ label: 'fit', total: training.count, unit: 'images', quiet: context.quiet });
   const fits = await fitScores(engine, network, training, needed, {
     memory: context.memory,

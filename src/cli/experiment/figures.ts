@@ -1,4 +1,4 @@
-import { subset } from '../../data/image-set.js';
+import { gatherImages } from '../../data/image-set.js';
 import { encodePng } from '../../formats/png.js';
 import { type Curve, densities, precisionRecallCurve, rocCurve } from '../../ood/curves.js';
 import { findScore } from '../../ood/scores.js';
@@ -82,7 +82,7 @@ function lowest(all: readonly { points: Curve }[], chance: number): number {
 const SHOWN = 10;
 
 /** Of each set the images that a method takes most surely for in-distribution, and the in-distribution ones it would refuse first. */
-export function hardest(name: MethodName, { methods, predicted }: Scored, { inputs }: Context): Section {
+export async function hardest(name: MethodName, { methods, predicted }: Scored, { inputs }: Context): Promise<Section> {
   const { ins, outs } = methods.get(name)!;
   const { label, role } = METHODS[name];
   const sets = [inputs.inDistribution, ...inputs.ood];
@@ -91,24 +91,27 @@ export function hardest(name: MethodName, { methods, predicted }: Scored, { inpu
     const k = predicted.get(role)![at]![n]!;
     return classNames?.[k] ?? `class ${k}`;
   };
-  const pictures = (at: number, scores: Float64Array, sign: 1 | -1): Picture[] => {
+  const pictures = async (at: number, scores: Float64Array, sign: 1 | -1): Promise<Picture[]> => {
     const order = Array.from(scores.keys()).sort((a, b) => sign * (scores[b]! - scores[a]!) || a - b);
-    return order.slice(0, SHOWN).map((n) => {
-      const { images, width, height } = subset(sets[at]!, n, 1);
+    const shown = order.slice(0, SHOWN);
+    const { width, height } = sets[at]!;
+    const pixels = await gatherImages(sets[at]!, Uint32Array.from(shown));
+    const bytes = width * height * 3;
+    return shown.map((n, i) => {
       const caption = `${scores[n]!.toPrecision(4)}, taken for ${classOf(at, n)}`;
-      return { png: encodePng(images, width, height), caption };
+      return { png: encodePng(pixels.subarray(i * bytes, (i + 1) * bytes), width, height), caption };
     });
   };
-  const figure = (at: number, scores: Float64Array, sign: 1 | -1): Figure => ({
+  const figure = async (at: number, scores: Float64Array, sign: 1 | -1): Promise<Figure> => ({
     title: at === 0 ? `${sets[at]!.name} (in-distribution)` : sets[at]!.name,
     caption: `The ${Math.min(SHOWN, scores.length)} of ${scores.length} images with the ${sign === 1 ? 'highest' : 'lowest'} ${axisOf(name)}.`,
     description: '',
-    pictures: pictures(at, scores, sign),
+    pictures: await pictures(at, scores, sign),
   });
   return {
     title: `Hardest examples: ${label}`,
     text: 'Of each out-of-distribution set the images that score most like in-distribution ones; first, the in-distribution images that score least so. Below each are its score and the class that the network takes it for.',
-    figures: [figure(0, ins, -1), ...outs.map((scores, i) => figure(i + 1, scores, 1))],
+    figures: await Promise.all([figure(0, ins, -1), ...outs.map((scores, i) => figure(i + 1, scores, 1))]),
   };
 }
 

@@ -19,7 +19,7 @@ export async function histograms(engine: Engine, context: Context): Promise<Outc
       notes,
       sections: [
         ...sections(methods, scored, context),
-        hardest(methods.includes('energy_tuned') ? 'energy_tuned' : 'energy', scored, context),
+        await hardest(methods.includes('energy_tuned') ? 'energy_tuned' : 'energy', scored, context),
       ],
       facts: [],
     },

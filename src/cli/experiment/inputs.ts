@@ -1,5 +1,4 @@
-import type { ImageSet, Images } from '../../data/image-set.js';
-import { loadImages, requireLabels, subset } from '../../data/image-set.js';
+import { type Images, requireLabels, subset } from '../../data/image-set.js';
 import { UsageError } from '../../errors.js';
 import type { Normalization } from '../../kernels/gather-images.js';
 import type { Network } from '../../nn/network.js';
@@ -30,10 +29,10 @@ export interface Inputs {
   readonly embedded: boolean;
   /** The pre-trained network, and those that were fine-tuned elsewhere. */
   readonly networks: ReadonlyMap<Role, Network>;
-  readonly inDistribution: ImageSet;
-  readonly ood: readonly ImageSet[];
+  readonly inDistribution: Images;
+  readonly ood: readonly Images[];
   /** Training images: of fits, and with the outliers of fine-tuning. */
-  readonly training: ImageSet | undefined;
+  readonly training: Images | undefined;
   readonly outliers: Images | undefined;
 }
 
@@ -69,7 +68,7 @@ export async function readInputs(args: InputArguments): Promise<Inputs> {
   const sets = embedded ? embeddedTest() : await readSets(args);
   requireLabels(sets.inDistribution, base.config.classes);
   const { oodCount } = args;
-  const trainingImages = args.train ? await loadImages(await readImageSet(args.train)) : training?.inDistribution;
+  const trainingImages = args.train ? await readImageSet(args.train) : training?.inDistribution;
   if (trainingImages) requireLabels(trainingImages, base.config.classes);
   return {
     embedded,
@@ -82,9 +81,8 @@ export async function readInputs(args: InputArguments): Promise<Inputs> {
 }
 
 async function readSets({ in: path, ood, oodCount, seed }: InputArguments) {
-  const inDistribution = await loadImages(await readImageSet(path!, { split: 'test' }));
-  const sets = await readOodSets(ood!, inDistribution, { count: oodCount, seed });
-  return { inDistribution, ood: await Promise.all(sets.map(loadImages)) };
+  const inDistribution = await readImageSet(path!, { split: 'test' });
+  return { inDistribution, ood: await readOodSets(ood!, inDistribution, { count: oodCount, seed }) };
 }
 
 /** What the network may be fine-tuned on; nothing where training images or outliers are missing. */
@@ -93,13 +91,13 @@ export function tuningData({ training, outliers }: Inputs): Required<TrainingDat
 }
 
 /** For choosing margins: fine-tuning without the images that are held out, and those. */
-export function validationData(
+export async function validationData(
   inputs: Inputs,
   seed: number,
-): { data: Required<TrainingData>; validation: Validation } | undefined {
+): Promise<{ data: Required<TrainingData>; validation: Validation } | undefined> {
   const data = tuningData(inputs);
   if (!data) return undefined;
-  if (inputs.embedded) return { data, validation: validationOf(embeddedValidation(), seed) };
-  const { held, rest } = holdOut(inputs.training!, seed);
-  return { data: { ...data, inDistribution: rest }, validation: validationOf(held, seed) };
+  if (inputs.embedded) return { data, validation: await validationOf(embeddedValidation(), seed) };
+  const { held, rest } = await holdOut(inputs.training!, seed);
+  return { data: { ...data, inDistribution: rest }, validation: await validationOf(held, seed) };
 }

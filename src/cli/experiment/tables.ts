@@ -122,14 +122,14 @@ function byMethod(methods: readonly MethodName[], evaluation: Evaluation, scored
 }
 
 /** The report of a table: its figures, every number, and the hardest examples of its best energy. */
-function outcome(
+async function outcome(
   context: Context,
   scored: Scored,
   evaluation: Evaluation,
   notes: readonly string[],
   methods: readonly MethodName[],
   head: { title: string; lead: string; table: Table; details?: { title: string; table: Table } },
-): Outcome {
+): Promise<Outcome> {
   const { details, ...rest } = head;
   const energy = methods.includes('energy_tuned') ? 'energy_tuned' : 'energy';
   return {
@@ -140,7 +140,7 @@ function outcome(
         ...(details ? [{ title: 'Set by set', details: [details] }] : []),
         ...curves(methods, scored, context),
         ...histograms(['softmax', ...(energy === 'energy' ? [] : ['energy' as const]), energy], scored, context),
-        hardest(energy, scored, context),
+        await hardest(energy, scored, context),
       ],
       facts: [],
     },
