@@ -98,18 +98,23 @@ export async function readRangesOf(
   what: string,
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(offsets.length * length);
-  let next = 0;
-  const work = async () => {
-    for (let i = next++; i < offsets.length; i = next++) {
-      for (let filled = 0; filled < length; ) {
-        const { bytesRead } = await file.read(bytes, i * length + filled, length - filled, offsets[i]! + filled);
-        if (bytesRead === 0) throw new DataError(`${what} has become shorter while it was read; leave it as it is`);
-        filled += bytesRead;
-      }
+  await inParallel(offsets.length, READS, async (i) => {
+    for (let filled = 0; filled < length; ) {
+      const { bytesRead } = await file.read(bytes, i * length + filled, length - filled, offsets[i]! + filled);
+      if (bytesRead === 0) throw new DataError(`${what} has become shorter while it was read; leave it as it is`);
+      filled += bytesRead;
     }
-  };
-  await Promise.all(Array.from({ length: Math.min(READS, offsets.length) }, work));
+  });
   return bytes;
+}
+
+/** Does `work` for 0, 1, .. `count` - 1, so many at once. */
+export async function inParallel(count: number, atOnce: number, work: (i: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    for (let i = next++; i < count; i = next++) await work(i);
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, count) }, worker));
 }
 
 /** Opens a file, and closes it. @throws {DataError} if it cannot be read. */

@@ -1,7 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  type ImageSet,
   type ImageSource,
   type Images,
   imageSetFromCifar,
@@ -20,14 +19,14 @@ import { readArchive } from './archive.js';
 import { readFileBytes, readRanges, reason, usingFile } from './files.js';
 import { openMat } from './mat.js';
 import { openNpz } from './npz.js';
-import { imageSetFromPictures, PictureCollector } from './picture-set.js';
+import { imagesFromPictures, PictureCollector } from './picture-set.js';
 import { isPictureName, listPictures } from './pictures.js';
 
 /** What commands that take images say in their help. */
 export const IMAGE_FORMATS =
   '.npz, .npy, SVHN .mat, CIFAR (.tar.gz or folder, binary or python), or pictures (folder, .tar, .tar.gz)';
 
-/** Images of a .npy, .npz or .mat file that are taken into memory: 201 MB. A larger file is read as its images are needed. */
+/** Images that are taken into memory: 201 MB. A larger set is read as its images are needed. */
 const IN_MEMORY = 65_536;
 
 /**
@@ -47,10 +46,10 @@ export async function openPacked(
 /**
  * An image set, by its content: .npz (`images`, and `labels` where there are any), .npy, SVHN's .mat, CIFAR-10 or CIFAR-100 in
  * the binary or the python version (a folder, or a .tar.gz), or pictures (one, a folder, or a .tar or .tar.gz of them; see
- * {@link imageSetFromPictures}).
+ * {@link imagesFromPictures}).
  * @param options.split of CIFAR alone
- * @param options.inMemory images of a .npy, .npz or .mat that are taken into memory (default 65,536: 201 MB). Of a larger file
- * they are read as they are needed; a compressed one is unpacked into a temporary file first
+ * @param options.inMemory images that are taken into memory (default 65,536: 201 MB; CIFAR's always). Those of a larger set are
+ * read as they are needed; what is compressed is unpacked into a temporary file first, and pictures, made small, stay in one
  * @throws {DataError} if it cannot be read, or is not such a set.
  */
 export async function readImageSet(
@@ -58,7 +57,7 @@ export async function readImageSet(
   { split = 'train', inMemory = IN_MEMORY }: { split?: Split; inMemory?: number } = {},
 ): Promise<Images> {
   const info = await stat(path).catch(() => undefined);
-  if (info?.isDirectory()) return readFolder(path, split);
+  if (info?.isDirectory()) return readFolder(path, split, inMemory);
   const start = await readStart(path);
   if (looksLikeNpy(start)) {
     const source = await openNpy(path);
@@ -68,8 +67,8 @@ export async function readImageSet(
   if (packed) return packed;
   if (looksLikeZip(start)) return imageSetFromNpz(await readFileBytes(path), path);
   if (looksLikeMat(start)) return imageSetFromMat(await readFileBytes(path), path);
-  if ((start[0] === 0x1f && start[1] === 0x8b) || looksLikeTar(start)) return readImageArchive(path, split);
-  if (isPictureName(path)) return imageSetFromPictures([path], path);
+  if ((start[0] === 0x1f && start[1] === 0x8b) || looksLikeTar(start)) return readImageArchive(path, split, inMemory);
+  if (isPictureName(path)) return imagesFromPictures([path], path, inMemory);
   throw new DataError(`${path} is not an image set; give ${IMAGE_FORMATS}`);
 }
 
@@ -96,12 +95,12 @@ async function openNpy(path: string): Promise<ImageSource> {
   return imageSourceFromNpy(header, (offsets, length) => readRanges(path, offsets, length), path);
 }
 
-async function readFolder(path: string, split: Split): Promise<ImageSet> {
+async function readFolder(path: string, split: Split, inMemory: number): Promise<Images> {
   const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
     throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
   });
   const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
-  if (!looksLikeCifar(names)) return imageSetFromPictures(await listPictures(path), path);
+  if (!looksLikeCifar(names)) return imagesFromPictures(await listPictures(path), path, inMemory);
   const files = new Map<string, Uint8Array>();
   for (const name of names) {
     if (cifarFileNames.includes(name)) files.set(name, await readFileBytes(join(path, name)));
@@ -110,9 +109,9 @@ async function readFolder(path: string, split: Split): Promise<ImageSet> {
 }
 
 /** CIFAR's files, or pictures: whichever the archive turns out to hold. */
-async function readImageArchive(path: string, split: Split): Promise<ImageSet> {
+async function readImageArchive(path: string, split: Split, inMemory: number): Promise<Images> {
   const cifar = new Map<string, Uint8Array>();
-  const pictures = new PictureCollector();
+  const pictures = new PictureCollector(path, inMemory);
   const baseName = (name: string) => name.split('/').at(-1)!;
   // macOS puts a file of attributes beside each, named ._PICTURE.
   const wanted = (name: string) =>
@@ -122,5 +121,5 @@ async function readImageArchive(path: string, split: Split): Promise<ImageSet> {
     else cifar.set(baseName(name), data);
   }
   if (pictures.count === 0 || looksLikeCifar(cifar.keys())) return imageSetFromCifar(cifar, split, path);
-  return pictures.finish(path);
+  return pictures.finish();
 }

@@ -1,14 +1,11 @@
-import { randomUUID } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { type FileHandle, open, statfs, unlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createInflate, createInflateRaw } from 'node:zlib';
 import type { ReadRanges } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import { checkExpansion, crc32, damaged } from '../formats/inflate.js';
-import { readRanges, readRangesOf, reason } from './files.js';
+import { readRanges, reason } from './files.js';
+import { openSpool } from './spool.js';
 
 /** A part of a file, stored or compressed: an entry of a zip archive, an element of a MAT-file. */
 export interface Member {
@@ -36,8 +33,7 @@ export async function headOf(member: Member, length: number): Promise<Uint8Array
 }
 
 /**
- * A member of `size` bytes, checked, to be read by ranges: in the file where it is stored; else from a temporary file that
- * has no name any more when this returns, so that nothing is left behind however the process ends.
+ * A member of `size` bytes, checked, to be read by ranges: in the file where it is stored; else from a temporary file.
  * @throws {DataError} if it is damaged, or there is no room.
  */
 export async function openMember(member: Member, size: number): Promise<ReadRanges> {
@@ -53,19 +49,18 @@ export async function openMember(member: Member, size: number): Promise<ReadRang
   }
   checkExpansion(length, size, what);
   const spool = await openSpool(size, what);
+  let written = 0;
   try {
-    await verify(member, size, (chunk) => spool.writeFile(chunk).catch((error) => refuseSpool(what, error)));
+    await verify(member, size, async (chunk) => {
+      await spool.write(chunk, written);
+      written += chunk.length;
+    });
   } catch (error) {
     await spool.close();
     throw error;
   }
-  const read: ReadRanges = (offsets, bytes) => readRangesOf(spool, offsets, bytes, what);
-  closing.register(read, spool);
-  return read;
+  return spool.read;
 }
-
-/** Spools are closed when nothing can read them any more. */
-const closing = new FinalizationRegistry<FileHandle>((file) => void file.close());
 
 async function verify(member: Member, size: number, take: (chunk: Uint8Array) => void | Promise<void>): Promise<void> {
   let total = 0;
@@ -106,28 +101,4 @@ async function expand(
     if (code?.startsWith('Z_')) throw damaged(what);
     throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
   }
-}
-
-/** /tmp is memory on many systems, and /var/tmp is where what is large belongs there. */
-const spoolFolder = () => (!process.env.TMPDIR && existsSync('/var/tmp') ? '/var/tmp' : tmpdir());
-
-async function openSpool(size: number, what: string): Promise<FileHandle> {
-  const folder = spoolFolder();
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    if (bavail * bsize < size) throw Object.assign(new Error(), { code: 'ENOSPC' });
-    const path = join(folder, `energate-${randomUUID()}`);
-    const file = await open(path, 'wx+', 0o600);
-    await unlink(path);
-    return file;
-  } catch (error) {
-    return refuseSpool(what, error);
-  }
-}
-
-function refuseSpool(what: string, error: unknown): never {
-  throw new DataError(
-    `${what} cannot be unpacked into ${spoolFolder()}: ${reason(error)}, or set TMPDIR to a folder with room`,
-    { cause: error },
-  );
 }

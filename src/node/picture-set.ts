@@ -1,76 +1,126 @@
 import { availableParallelism } from 'node:os';
 import { basename, relative, sep } from 'node:path';
-import type { ImageSet } from '../data/image-set.js';
+import type { ImageProperties, Images } from '../data/image-set.js';
 import { quote } from '../formats/array.js';
 import { fitPicture } from '../gate/resize.js';
+import { inParallel } from './files.js';
 import { decodePicture, readPicture } from './pictures.js';
+import { openSpool, type Spool } from './spool.js';
 
 /** The height and width of the images that networks take. */
 const SIZE = 32;
 const IMAGE_BYTES = SIZE * SIZE * 3;
 
+/** Decoding happens on threads beside this one. */
+const DECODED_AT_ONCE = availableParallelism() + 1;
+
 /**
  * Picture files as an image set, in the order given: the short side scaled to 32, the middle of the long one (`fitPicture`;
  * 32 x 32 stays as it is). Where every picture lies in one of several subfolders, these are its classes, numbered by name.
  * @param root the folder they lie in, or the file itself
- * @throws {DataError} if one of them cannot be read.
+ * @param inMemory of more than so many, each is decoded when it is first asked for, and kept in a temporary file
+ * @throws {DataError} if one of them cannot be read: now, or when it is asked for
  */
-export async function imageSetFromPictures(paths: readonly string[], root: string): Promise<ImageSet> {
-  const images = new Uint8Array(paths.length * IMAGE_BYTES);
-  let next = 0;
-  const work = async () => {
-    for (let i = next++; i < paths.length; i = next++) {
-      images.set(fitPicture(await readPicture(paths[i]!), SIZE), i * IMAGE_BYTES);
-    }
-  };
-  // Decoding happens on threads beside this one.
-  await Promise.all(Array.from({ length: availableParallelism() + 1 }, work));
+export async function imagesFromPictures(paths: readonly string[], root: string, inMemory: number): Promise<Images> {
   const names = paths.map((path) => relative(root, path).split(sep).join('/'));
-  return pictureSet(images, names, root);
+  const properties = propertiesOf(names, root);
+  const read = async (i: number) => fitPicture(await readPicture(paths[i]!), SIZE);
+  if (paths.length <= inMemory) {
+    const images = new Uint8Array(paths.length * IMAGE_BYTES);
+    await inParallel(paths.length, DECODED_AT_ONCE, async (i) => images.set(await read(i), i * IMAGE_BYTES));
+    return { ...properties, images };
+  }
+  const spool = await openSpool(paths.length * IMAGE_BYTES, root);
+  const kept = new Uint8Array(paths.length);
+  return fromSpool(properties, spool, async (i) => {
+    if (!kept[i]) await spool.write(await read(i), i * IMAGE_BYTES);
+    kept[i] = 1;
+    return i;
+  });
 }
 
-/** Pictures that come one after the other, such as from an archive. */
+/** Pictures that come one after the other, such as from an archive; of more than `inMemory`, all in a temporary file. */
 export class PictureCollector {
-  private readonly pictures: { readonly name: string; readonly pixels: Uint8Array }[] = [];
+  private readonly names: string[] = [];
+  private readonly source: string;
+  private readonly inMemory: number;
+  private images: Uint8Array[] = [];
+  private spool: Spool | undefined;
+
+  constructor(source: string, inMemory: number) {
+    this.source = source;
+    this.inMemory = inMemory;
+  }
 
   get count(): number {
-    return this.pictures.length;
+    return this.names.length;
   }
 
   /** @throws {DataError} if the picture is damaged. */
   async add(name: string, bytes: Uint8Array): Promise<void> {
-    this.pictures.push({ name, pixels: fitPicture(await decodePicture(bytes, name), SIZE) });
+    this.images.push(fitPicture(await decodePicture(bytes, name), SIZE));
+    this.names.push(name);
+    if (this.spool || this.count > this.inMemory) await this.flush();
+  }
+
+  private async flush(): Promise<void> {
+    this.spool ??= await openSpool(this.count * IMAGE_BYTES, this.source);
+    let at = (this.count - this.images.length) * IMAGE_BYTES;
+    for (const image of this.images) {
+      await this.spool.write(image, at);
+      at += IMAGE_BYTES;
+    }
+    this.images = [];
   }
 
   /** The set, sorted by name as a folder's is. */
-  finish(source: string): ImageSet {
-    const sorted = this.pictures.sort((a, b) => (a.name < b.name ? -1 : 1));
-    const images = new Uint8Array(sorted.length * IMAGE_BYTES);
-    sorted.forEach(({ pixels }, i) => {
-      images.set(pixels, i * IMAGE_BYTES);
-    });
-    return pictureSet(
-      images,
-      sorted.map(({ name }) => name),
-      source,
+  finish(): Images {
+    const { names, spool, images } = this;
+    const order = Uint32Array.from(names.keys()).sort((a, b) => (names[a]! < names[b]! ? -1 : 1));
+    const properties = propertiesOf(
+      Array.from(order, (i) => names[i]!),
+      this.source,
     );
+    if (spool) return fromSpool(properties, spool, async (i) => order[i]!);
+    const sorted = new Uint8Array(names.length * IMAGE_BYTES);
+    order.forEach((from, to) => {
+      sorted.set(images[from]!, to * IMAGE_BYTES);
+    });
+    return { ...properties, images: sorted };
   }
 }
 
-function pictureSet(images: Uint8Array, names: readonly string[], source: string): ImageSet {
+/** @param placeOf where the spool has an image, when it is there */
+function fromSpool(properties: ImageProperties, spool: Spool, placeOf: (i: number) => Promise<number>): Images {
+  const gather = async (indices: Uint32Array) => {
+    const offsets: number[] = [];
+    await inParallel(indices.length, DECODED_AT_ONCE, async (row) => {
+      offsets[row] = (await placeOf(indices[row]!)) * IMAGE_BYTES;
+    });
+    return spool.read(offsets, IMAGE_BYTES);
+  };
+  const read = (start: number, count: number) => gather(Uint32Array.from({ length: count }, (_, i) => start + i));
+  return { ...properties, read, gather };
+}
+
+function propertiesOf(names: readonly string[], source: string): ImageProperties {
   const name = basename(source).replace(/\.(tar\.gz|tgz|tar|png|jpe?g|webp)$/i, '');
-  return { name, source, images, count: names.length, height: SIZE, width: SIZE, ...classesOf(names) };
+  return { name, source, count: names.length, height: SIZE, width: SIZE, ...classesOf(names) };
 }
 
 /** Classes by the first folder in which paths differ, where each lies in one and there are several. */
-function classesOf(names: readonly string[]): Pick<ImageSet, 'labels' | 'classNames'> {
-  const folders = names.map((name) => name.split('/').slice(0, -1));
-  const depth = folders[0]!.findIndex((folder, level) => folders.some((other) => other[level] !== folder));
-  if (depth < 0 || folders.some((folder) => folder.length <= depth)) return {};
-  const classNames = [...new Set(folders.map((folder) => folder[depth]!))].sort();
+function classesOf(names: readonly string[]): Pick<ImageProperties, 'labels' | 'classNames'> {
+  const folderOf = (name: string) => name.slice(0, name.lastIndexOf('/') + 1);
+  const folders = new Map(
+    Array.from(new Set(names.map(folderOf)), (folder) => [folder, folder.split('/').slice(0, -1)]),
+  );
+  const all = [...folders.values()];
+  const depth = all[0]!.findIndex((folder, level) => all.some((other) => other[level] !== folder));
+  if (depth < 0 || all.some((folder) => folder.length <= depth)) return {};
+  const classNames = [...new Set(all.map((folder) => folder[depth]!))].sort();
   const numbers = new Map(classNames.map((name, label) => [name, label]));
   return {
-    labels: Int32Array.from(folders, (folder) => numbers.get(folder[depth]!)!),
+    labels: Int32Array.from(names, (name) => numbers.get(folders.get(folderOf(name))![depth]!)!),
     classNames: classNames.map(quote),
   };
 }

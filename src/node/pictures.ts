@@ -21,23 +21,22 @@ export async function listPictures(path: string): Promise<string[]> {
     if (isPictureName(path)) return [path];
     throw new DataError(`${path} is not a picture: give ${PICTURE_EXTENSIONS.join(', ')} files, or a folder of them`);
   }
-  const found = await walk(path);
+  const found: string[] = [];
+  await walk(path, found);
   if (found.length === 0) throw new DataError(`${path} holds no picture: ${PICTURE_EXTENSIONS.join(', ')} are read`);
   return found;
 }
 
-async function walk(folder: string): Promise<string[]> {
+async function walk(folder: string, found: string[]): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: Error) => {
     throw new DataError(`cannot read ${folder}: ${error.message}; check its permissions`, { cause: error });
   });
-  const paths: string[] = [];
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (entry.name.startsWith('.')) continue;
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) paths.push(...(await walk(path)));
-    else if (isPictureName(path)) paths.push(path);
+    if (entry.isDirectory()) await walk(path, found);
+    else if (isPictureName(path)) found.push(path);
   }
-  return paths;
 }
 
 /**

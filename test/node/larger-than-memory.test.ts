@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +18,10 @@ import { zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { gatherImages, type ImageSource, isInMemory, loadImages } from '../../src/data/image-set.js';
 import { writeNpy } from '../../src/formats/npy.js';
+import { encodePng } from '../../src/formats/png.js';
 import { describeFile } from '../../src/node/describe.js';
 import { readImageSet } from '../../src/node/images.js';
+import { tar, tarEntry } from '../formats/support/cifar.js';
 import { expectRefusal } from '../support/refusal.js';
 
 let folder: string;
@@ -41,6 +52,7 @@ describe('a file whose images are more than memory holds gives what one in memor
   it.each<[string, () => Uint8Array]>([
     ['deflated.npz', () => npz(6)],
     ['stored.npz', () => npz(0)],
+    ['zip64.npz', () => readFileSync(fixture('zip64.npz'))],
     ['svhn.mat', () => readFileSync(fixture('svhn.mat'))],
     ['svhn-v6.mat', () => readFileSync(fixture('svhn-v6.mat'))],
   ])('%s', async (name, make) => {
@@ -73,6 +85,57 @@ describe('a file whose images are more than memory holds gives what one in memor
       /room\.mat cannot be unpacked into .*spool: the disk is full; free some space .* set TMPDIR to a folder with room/,
     );
     room = Number.POSITIVE_INFINITY;
+  });
+});
+
+describe('more pictures than memory holds', () => {
+  const names = ['b/2.png', 'a/3.png', 'b/1.png', 'a/1.png'];
+  const pixels = (n: number) => Uint8Array.from({ length: 3072 }, (_, i) => (n * 59 + i * 7) % 256);
+  const pictures = names.map((_, n) => Buffer.from(encodePng(pixels(n), 32, 32)));
+  const expected = {
+    count: 4,
+    labels: Int32Array.of(0, 0, 1, 1),
+    classNames: ['a', 'b'],
+    images: Buffer.concat([3, 1, 2, 0].map(pixels)),
+  };
+
+  it('of a folder are decoded when they are asked for, once', async () => {
+    const path = join(folder, 'pictures');
+    for (const [n, name] of names.entries()) {
+      mkdirSync(join(path, name, '..'), { recursive: true });
+      writeFileSync(join(path, name), pictures[n]!);
+    }
+    const source = (await readImageSet(path, { inMemory: 3 })) as ImageSource;
+    expect(isInMemory(source)).toBe(false);
+    const { images, ...properties } = expected;
+    expect(source).toMatchObject(properties);
+    expect(Buffer.from(await source.gather(Uint32Array.of(3, 0, 3)))).toEqual(
+      Buffer.concat([pixels(0), pixels(3), pixels(0)]),
+    );
+    rmSync(join(path, 'b/2.png'));
+    expect(Buffer.from(await source.read(0, 4)), 'the last is kept').toEqual(images);
+
+    writeFileSync(join(path, 'b/2.png'), pictures[0]!.subarray(0, 80));
+    const damaged = (await readImageSet(path, { inMemory: 3 })) as ImageSource;
+    expect(Buffer.from(await damaged.read(0, 3))).toEqual(images.subarray(0, 3 * 3072));
+    await expectRefusal(damaged.read(3, 1), /b\/2\.png cannot be decoded .*: the file is damaged/);
+  });
+
+  it.each([0, 2, 3])('of an archive are kept in a temporary file, beyond %i', async (inMemory) => {
+    const path = join(folder, 'pictures.tar');
+    writeFileSync(path, tar(...names.map((name, n) => tarEntry(`x/${name}`, pictures[n]!))));
+    const source = (await readImageSet(path, { inMemory })) as ImageSource;
+    expect(isInMemory(source)).toBe(false);
+    const { images, ...set } = await loadImages(source);
+    expect({ ...set, images: Buffer.from(images) }).toEqual({
+      ...expected,
+      name: 'pictures',
+      source: path,
+      height: 32,
+      width: 32,
+    });
+    const rows = Uint32Array.of(2, 0, 2);
+    expect(await source.gather(rows)).toEqual(await gatherImages(await readImageSet(path), rows));
   });
 });
 
@@ -117,6 +180,18 @@ function run(path: string) {
   return { child, ended };
 }
 
+/** Temporary files without a name that a process has open. */
+const unnamedFiles = (pid: number) =>
+  readdirSync(`/proc/${pid}/fd`)
+    .map((file) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${file}`);
+      } catch {
+        return ''; // closed meanwhile
+      }
+    })
+    .filter((target) => /\/spool\/energate-.* \(deleted\)$/.test(target));
+
 it('676 MB in a compressed .mat are read in flat memory, and nothing is left when that is interrupted', async () => {
   const u32 = (...values: number[]) => Buffer.from(Uint32Array.from(values).buffer);
   const head = Buffer.concat([u32(14, SIZE + 64, 6, 8, 9, 0, 5, 16, 32, 32, 3, COUNT), u32(1, 1, 0x58, 0, 2, SIZE)]);
@@ -133,8 +208,9 @@ it('676 MB in a compressed .mat are read in flat memory, and nothing is left whe
     memory: '676 MB, read in pieces as they are needed',
   });
 
+  if (process.platform !== 'linux') return; // there is no /proc to look into
   const { child, ended } = run(path);
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await vi.waitFor(() => expect(unnamedFiles(child.pid!)).toHaveLength(1), { timeout: 20_000, interval: 20 });
   child.kill('SIGINT');
   expect(await ended, 'stopped before it was done').toBe('');
   expect(spools()).toEqual([]);
