@@ -1,56 +1,64 @@
-// Batch norm backward, phase one of three: sums over every chunk of rows.
+// Batch norm backward, phase one of two: sums over every chunk of rows.
 //
 //   P[chunk, 0, c] = sum g,  P[chunk, 1, c] = sum g * xhat,  g = D through dropout and ReLU, xhat the normalised input
 //
-// X (input), D (gradient of the output) are [ROWS, CHANNELS], P is [CHUNKS, 2, CHANNELS]. Folding, STEP, STREAM and Vec
-// as in batch_norm_apply. The host guarantees that no chunk is empty.
+// Nothing was saved of the masks: ReLU's is made again from X, dropout's from its counters. X (input), D (gradient of the
+// output) are [ROWS, CHANNELS], P is [CHUNKS, 2, CHANNELS]. Folding, FIGURES, STEP, STREAM and Vec as in batch_norm_apply.
+// The host guarantees that no chunk is empty. Where a convolution makes D, its store does this (conv2d, REDUCE). Where
+// POOLED, D is the gradient of the mean over POSITIONS, [ROWS / POSITIONS, CHANNELS], and that of the output, Y = D / POSITIONS, is stored.
 // include: pcg
 alias Vec = vec4f;
 const WIDTH = 4;
 const ROWS = 4;
 const CHANNELS = 4;
-const EPSILON = 1e-5;
 const RELU = true;
+const DROPS = false;  // DROPOUT > 0
 const DROPOUT = 0.0;
 const STREAM = 0;
+const POOLED = false;
+const POSITIONS = 1;
 const CHUNKS = 1;
 const ROWS_PER_CHUNK = 4;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> X: array<Vec>;
 @group(0) @binding(1) var<storage, read> D: array<Vec>;
-@group(0) @binding(2) var<storage, read> MEAN: array<Vec>;
-@group(0) @binding(3) var<storage, read> VARIANCE: array<Vec>;
-@group(0) @binding(4) var<storage, read> GAMMA: array<Vec>;
-@group(0) @binding(5) var<storage, read> BETA: array<Vec>;
-@group(0) @binding(6) var<storage, read> STEP: array<u32>;
-@group(0) @binding(7) var<storage, read_write> P: array<Vec>;
+@group(0) @binding(2) var<storage, read> FIGURES: array<Vec>;
+@group(0) @binding(3) var<storage, read_write> P: array<Vec>;
+@group(0) @binding(4) var<storage, read_write> Y: array<Vec>; // where POOLED
+@group(0) @binding(5) var<uniform> STEP: vec4u; // where DROPS
 
 // include: dropout_mask
-// include: folded_gradient
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   const VECS = CHANNELS / WIDTH;
-  let c = id.x % VECS;
-  let chunk = id.x / VECS;
+  let id = group.x * WORKGROUP + lane;
+  let c = id % VECS;
+  let chunk = id / VECS;
   if (chunk >= CHUNKS) {
     return;
   }
   let first = chunk * ROWS_PER_CHUNK;
-  let mean = MEAN[c];
-  let deviation = 1.0 / sqrt(VARIANCE[c] + EPSILON);
-  let scale = GAMMA[c] * deviation;
-  let beta = BETA[c];
+  let mean = FIGURES[c];
+  let scale = FIGURES[VECS + c];
+  let beta = FIGURES[2 * VECS + c];
   var sum = Vec();
   var product = Vec();
   for (var r = first; r < min(first + ROWS_PER_CHUNK, ROWS); r++) {
     let i = r * VECS + c;
     let centred = X[i] - mean;
-    let g = foldedGradient(i, fma(centred, scale, beta));
+    var g: Vec;
+    g = D[i]; // unless POOLED
+    g = D[r / POSITIONS * VECS + c] / f32(POSITIONS); // where POOLED
+    Y[i] = g; // where POOLED
+    g *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
+    if (RELU) {
+      g = select(Vec(), g, fma(centred, scale, beta) > Vec());
+    }
     sum += g;
     product = fma(g, centred, product);
   }
   P[chunk * 2 * VECS + c] = sum;
-  P[(chunk * 2 + 1) * VECS + c] = product * deviation;
+  P[(chunk * 2 + 1) * VECS + c] = product * FIGURES[3 * VECS + c];
 }

@@ -1,9 +1,9 @@
-// Batch-norm statistics, phase one of two: the mean and the sum of squared deviations of every chunk of rows.
+// Batch-norm statistics of every chunk of rows, for batch_norm_apply to merge.
 //
-//   P[chunk, 0, c] = mean of X[r, c],  P[chunk, 1, c] = sum (X[r, c] - that mean)^2,  r in the chunk
+//   P[chunk, 0, c] = mean of X[r, c],  P[chunk, 1, c] = sum (X[r, c] - that mean)^2,  P[chunk, 2, c] = rows of the chunk
 //
-// Deviations are taken from the chunk's first row, so a large mean costs no precision.
-// X is [ROWS, CHANNELS] (NHWC with N, H, W joined), P is [CHUNKS, 2, CHANNELS]. Vec is vec4f where CHANNELS is a
+// Deviations are taken from the chunk's first row, so a large mean costs no precision. Where a convolution makes X, its
+// store does this (conv2d, REDUCE). X is [ROWS, CHANNELS] (NHWC with N, H, W joined), P is [CHUNKS, 3, CHANNELS]. Vec is vec4f where CHANNELS is a
 // multiple of 4, else f32. The host guarantees that no chunk is empty.
 alias Vec = vec4f;
 const WIDTH = 4;
@@ -35,6 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     squares = fma(d, d, squares);
   }
   let shift = sum / f32(last - first);
-  P[chunk * 2 * VECS + c] = pivot + shift;
-  P[(chunk * 2 + 1) * VECS + c] = max(squares - sum * shift, Vec());
+  P[chunk * 3 * VECS + c] = pivot + shift;
+  P[(chunk * 3 + 1) * VECS + c] = max(squares - sum * shift, Vec());
+  P[(chunk * 3 + 2) * VECS + c] = Vec() + f32(last - first);
 }

@@ -3,8 +3,8 @@ enable subgroups; // where SUBGROUPS
 //
 //   forward        Y[n, y, x, co] = sum_{ky, kx, ci} X[n, y*S - P + ky, x*S - P + kx, ci] * W[ky, kx, ci, co]
 //   backward-data  Y[n, y, x, co] = sum_{ky, kx, ci} X[n, (y + P - ky)/S, (x + P - kx)/S, ci] * W[ky, kx, ci, co]
-//                  over the taps for which the divisions are exact; X is the gradient of the convolution's output and
-//                  W its filter with the channels transposed.
+//                  over the taps for which the divisions are exact; X is the gradient of the convolution's output, and
+//                  W[ky, kx, ci, co] here is the filter's [ky, kx, co, ci]: it is read as it lies.
 //   both           + R[n, y, x, co] where RESIDUAL
 //
 // GEMM: M = BATCH * GRID_H * GRID_W output pixels, N = OUT_C, K = KERNEL^2 * IN_C. Nothing is unrolled in memory.
@@ -19,13 +19,24 @@ enable subgroups; // where SUBGROUPS
 // Where ACTIVATE, the batch norm and ReLU that follow in evaluation are done on store: with v the value above,
 // max(0, v * AFFINE[0, co] + AFFINE[1, co]) goes to Y; or, where BOTH, to Z, and v itself to Y.
 //
-// Layouts: X, Y, R are NHWC, W is [ky, kx, ci, co]. InVec is vec4f where IN_C is a multiple of 4, else f32; OutVec
-// likewise for OUT_C. The host guarantees COLUMNS divides OUT_C / width(OutVec), binds W as R where not RESIDUAL, and
-// gives TAPS = ceil(KERNEL / S) in backward-data, KERNEL in forward, and WINDOW, the input pixels under PIXELS.
+// Where REDUCE, what batch norm needs of a workgroup's values is made as they are stored, P[chunk, .., co] with a chunk a
+// workgroup of each column of the grid:
+//   forward        mean, sum of squared deviations, count (batch_norm_apply merges them); deviations are taken from one of
+//                  the values, so a large mean costs no precision
+//   backward-data  sum g, sum g * xhat, as batch_norm_backward_partials makes them (which has the formulas), of the batch
+//                  norm with input N and channel figures FIGURES whose output's gradient is Y
+//
+// Layouts: X, Y, R, N are NHWC, W is [ky, kx, in, out] of the forward convolution. InVec is vec4f where IN_C is a multiple
+// of 4, else f32; OutVec likewise for OUT_C; FilterVec for the forward output's channels. The host guarantees COLUMNS
+// divides OUT_C / width(OutVec) and gives TAPS = ceil(KERNEL / S) in backward-data,
+// KERNEL in forward, and WINDOW, the input pixels under PIXELS. ACTIVATE and REDUCE exclude each other.
+// include: pcg
 alias InVec = vec4f;
 alias OutVec = vec4f;
+alias FilterVec = vec4f;
 const IN_WIDTH = 4;   // channels in an InVec
 const OUT_WIDTH = 4;  // channels in an OutVec
+const FILTER_WIDTH = 4;
 const BATCH = 1;
 const IN_H = 8;
 const IN_W = 8;
@@ -43,27 +54,47 @@ const BACKWARD = false;
 const RESIDUAL = false;
 const ACTIVATE = true;
 const BOTH = true;
+const REDUCE = false;
+const STATISTICS = false; // REDUCE in forward
+const GRADIENTS = false;  // REDUCE in backward-data
+const RELU = true;        // of that batch norm, like the next three
+const DROPS = false;      // DROPOUT > 0
+const DROPOUT = 0.0;
+const STREAM = 0;
+const REDUCED = 128;      // WORKGROUP * COLUMNS * 2
 const PIXELS = 4;
 const BLOCK = 2;
 const BLOCKS = 2;     // PIXELS / BLOCK
 const TAPS = 3;
 const WINDOW = 6;
-const HELD = 2;       // ceil(TAPS * IN_WIDTH * COLUMNS / LANES)
+const TAP = 4;        // vectors of a tap for a column: IN_WIDTH in forward, OUT_WIDTH in backward-data
+const HELD = 2;       // ceil(TAPS * TAP * COLUMNS / LANES)
 const SUBGROUPS = false;
 const LANES = 8;
 const COLUMNS = 1;
 const WORKGROUP = 64;
+const TILES_W = (GRID_W + PIXELS - 1) / PIXELS;
+const TILES = BATCH * GRID_H * TILES_W;
+const WHOLE = GRID_W % PIXELS == 0 && OUT_W % GRID_W == 0; // no tile reaches past a row
 
 @group(0) @binding(0) var<storage, read> X: array<InVec>;
-@group(0) @binding(1) var<storage, read> W0: array<OutVec>;
-@group(0) @binding(2) var<storage, read> W1: array<OutVec>;
-@group(0) @binding(3) var<storage, read> W2: array<OutVec>;
-@group(0) @binding(4) var<storage, read> R: array<OutVec>;
+@group(0) @binding(1) var<storage, read> W0: array<FilterVec>;
+@group(0) @binding(2) var<storage, read> W1: array<FilterVec>;
+@group(0) @binding(3) var<storage, read> W2: array<FilterVec>;
+@group(0) @binding(4) var<storage, read> R: array<OutVec>; // where RESIDUAL
 @group(0) @binding(5) var<storage, read_write> Y: array<OutVec>;
 @group(0) @binding(6) var<storage, read> AFFINE: array<OutVec>; // where ACTIVATE
 @group(0) @binding(7) var<storage, read_write> Z: array<OutVec>; // where BOTH
+@group(0) @binding(6) var<storage, read_write> P: array<f32>; // where REDUCE
+@group(0) @binding(7) var<storage, read> N: array<OutVec>; // where GRADIENTS
+@group(0) @binding(8) var<storage, read> FIGURES: array<OutVec>; // where GRADIENTS
+@group(0) @binding(9) var<uniform> STEP: vec4u; // where DROPS
 
-fn weightAt(part: i32, i: i32) -> OutVec {
+var<workgroup> reduced: array<vec4f, REDUCED>; // where REDUCE
+var<workgroup> pivots: array<vec4f, COLUMNS>; // where STATISTICS
+// include: dropout_mask
+
+fn weightAt(part: i32, i: i32) -> FilterVec {
   switch (part) {
     case 1: {
       return W1[i];
@@ -77,9 +108,13 @@ fn weightAt(part: i32, i: i32) -> OutVec {
   }
 }
 
-// Where the vectors of a tap and an input channel begin.
-fn weightsOf(tap: i32, ci: i32) -> i32 {
-  return (tap * IN_C + ci) * (OUT_C / OUT_WIDTH);
+// Vector `i` of a tap for column `j` and input vector `c`: in forward that of input channel i, all output channels of the
+// column; in backward-data that of output channel i, all input channels of c.
+fn weightsOf(tap: i32, i: i32, c: i32, j: i32) -> i32 {
+  if (BACKWARD) {
+    return (tap * OUT_C + j * OUT_WIDTH + i) * (IN_C / IN_WIDTH) + c;
+  }
+  return (tap * IN_C + c * IN_WIDTH + i) * (OUT_C / OUT_WIDTH) + j;
 }
 
 // Where a row (or column) of the output takes its input from: tap t of `count` reads filter row first + t * step at
@@ -101,6 +136,20 @@ fn origin(position: i32, parity: i32) -> i32 {
   return position * STRIDE - PADDING;
 }
 
+// Pixels of the tiles before tile t: the last of a row may be cut short.
+fn pixelsBefore(t: i32) -> i32 {
+  return (t / TILES_W) * GRID_W + min((t % TILES_W) * PIXELS, GRID_W);
+}
+
+// value + x . w, input channel by input channel.
+fn along(x: vec4f, w: vec4f, value: f32) -> f32 {
+  var sum = fma(x.x, w.x, value);
+  if (IN_WIDTH == 4) {
+    sum = fma(x.w, w.w, fma(x.z, w.z, fma(x.y, w.y, sum)));
+  }
+  return sum;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -111,8 +160,6 @@ fn main(
   const OUT_VECS = OUT_C / OUT_WIDTH;
   var member = 0;
   member = i32(invocation) % LANES; // where SUBGROUPS
-  const TILES_W = (GRID_W + PIXELS - 1) / PIXELS;
-  const TILES = BATCH * GRID_H * TILES_W;
   let parity = vec2i(i32(group.z) % STRIDE, i32(group.z) / STRIDE);
   let rows = taps(parity.y);
   let columns = taps(parity.x);
@@ -128,13 +175,19 @@ fn main(
   let top = origin(gridY, parity.y);
 
   var sum = array<OutVec, PIXELS * COLUMNS>();
+  { // where SUBGROUPS
+  // unless SUBGROUPS:
   // unroll
   for (var part = 0; part < PARTS; part++) {
+  // end
     for (var ty = 0; ty < rows.count; ty++) {
       let ky = rows.first + ty * rows.step;
+      let part = select(0, ky, PARTS > 1); // where SUBGROUPS
+      // unless SUBGROUPS:
       if (PARTS > 1 && ky != part) {
         continue;
       }
+      // end
       let y = top + ty * rows.direction;
       let insideY = y >= 0 && y < IN_H;
       let row = (image * IN_H + clamp(y, 0, IN_H - 1)) * IN_W;
@@ -150,41 +203,42 @@ fn main(
             x[i] = select(vec4f(), vec4f(X[(row + clamp(left + i, 0, IN_W - 1)) * IN_VECS + c]), inside);
           }
         }
-        // The weights of this row and these channels, in order of tap, channel, column: each lane holds one in LANES.
-        var held = array<OutVec, HELD>();
+        // The weights of this row and these channels, in order of tap, vector, column: each lane holds one in LANES.
+        var held = array<FilterVec, HELD>();
         // unroll
         for (var h = 0; h < HELD; h++) {
           let v = h * LANES + member;
-          let tx = min(v / (IN_WIDTH * COLUMNS), TAPS - 1);
-          let k = (v / COLUMNS) % IN_WIDTH;
-          held[h] = weightAt(part, weightsOf(filterRow + columns.first + tx * columns.step, c * IN_WIDTH + k) + column + v % COLUMNS); // where SUBGROUPS
+          let tx = min(v / (TAP * COLUMNS), TAPS - 1);
+          let i = (v / COLUMNS) % TAP;
+          held[h] = weightAt(part, weightsOf(filterRow + columns.first + tx * columns.step, i, c, column + v % COLUMNS)); // where SUBGROUPS
         }
         // Few accumulators at a time, over all taps: so more of them stay in registers.
         // unroll
         for (var j = 0; j < COLUMNS; j++) {
           // unroll
           for (var b = 0; b < BLOCKS; b++) {
-            var value = array<OutVec, BLOCK>();
+            var value = array<vec4f, BLOCK>();
             // unroll
             for (var tx = 0; tx < TAPS; tx++) {
               if (!BACKWARD || tx < columns.count) {
                 let tap = filterRow + columns.first + tx * columns.step;
                 // unroll
-                for (var k = 0; k < IN_WIDTH; k++) {
-                  var weight: OutVec;
-                  weight = weightAt(part, weightsOf(tap, c * IN_WIDTH + k) + column + j); // unless SUBGROUPS
-                  weight = subgroupBroadcast(held[((tx * IN_WIDTH + k) * COLUMNS + j) / LANES], ((tx * IN_WIDTH + k) * COLUMNS + j) % LANES); // where SUBGROUPS
+                for (var k = 0; k < TAP; k++) {
+                  var weight: FilterVec;
+                  weight = weightAt(part, weightsOf(tap, k, c, column + j)); // unless SUBGROUPS
+                  weight = subgroupBroadcast(held[((tx * TAP + k) * COLUMNS + j) / LANES], ((tx * TAP + k) * COLUMNS + j) % LANES); // where SUBGROUPS
+                  let w = vec4f(weight);
                   // unroll
                   for (var q = 0; q < BLOCK; q++) {
-                    let at = select((b * BLOCK + q) * STRIDE + tx, b * BLOCK + q + TAPS - 1 - tx, BACKWARD);
-                    value[q] = fma(OutVec(x[at][k]), weight, value[q]);
+                    value[q] = fma(vec4f(x[(b * BLOCK + q) * STRIDE + tx][k]), w, value[q]); // unless BACKWARD
+                    value[q][k] = along(x[b * BLOCK + q + TAPS - 1 - tx], w, value[q][k]); // where BACKWARD
                   }
                 }
               }
             }
             // unroll
             for (var q = 0; q < BLOCK; q++) {
-              partial[(b * BLOCK + q) * COLUMNS + j] += value[q];
+              partial[(b * BLOCK + q) * COLUMNS + j] += value[q].xyzw;
             }
           }
         }
@@ -204,24 +258,101 @@ fn main(
   } // where ACTIVATE
 
   let outY = select(gridY, gridY * STRIDE + parity.y, BACKWARD);
-  if (tile < TILES && outY < OUT_H) {
+  let inRow = tile < TILES && outY < OUT_H;
+  // where STATISTICS:
+  // Deviations are from the workgroup's first value, which every workgroup has.
+  if (lane == 0) {
+    // unroll
+    for (var j = 0; j < COLUMNS; j++) {
+      pivots[j] = vec4f(sum[j]);
+      pivots[j] += vec4f(R[((image * OUT_H + outY) * OUT_W + gridX) * OUT_VECS + column + j]); // where RESIDUAL
+    }
+  }
+  workgroupBarrier();
+  // end
+  // where REDUCE:
+  var first = array<OutVec, COLUMNS>();
+  var second = array<OutVec, COLUMNS>();
+  // end
+  // where GRADIENTS:
+  var mean = array<OutVec, COLUMNS>();
+  var scale = array<OutVec, COLUMNS>();
+  var beta = array<OutVec, COLUMNS>();
+  // unroll
+  for (var j = 0; j < COLUMNS; j++) {
+    mean[j] = FIGURES[column + j];
+    scale[j] = FIGURES[OUT_VECS + column + j];
+    beta[j] = FIGURES[2 * OUT_VECS + column + j];
+  }
+  // end
+  if (inRow) {
+    // A bound that the compiler cannot know: a software driver takes seconds over the loop where it is written out.
+    let pixels = select(PIXELS, 0, group.x == 0xffffffffu); // where SUBGROUPS
+    for (var p = 0; p < pixels; p++) { // where SUBGROUPS
+    // unless SUBGROUPS:
     // unroll
     for (var p = 0; p < PIXELS; p++) {
+    // end
       let outX = select(gridX + p, (gridX + p) * STRIDE + parity.x, BACKWARD);
-      if (gridX + p < GRID_W && outX < OUT_W) {
+      if (WHOLE || (gridX + p < GRID_W && outX < OUT_W)) {
         let pixel = ((image * OUT_H + outY) * OUT_W + outX) * OUT_VECS + column;
         // unroll
         for (var j = 0; j < COLUMNS; j++) {
           var value = sum[p * COLUMNS + j];
-          if (RESIDUAL) {
-            value += R[pixel + j];
-          }
+          value += R[pixel + j]; // where RESIDUAL
           var result = value;
           if (ACTIVATE) { result = max(fma(value, affine[j], affine[COLUMNS + j]), OutVec()); } // where ACTIVATE
           if (BOTH) { Z[pixel + j] = result; } // where BOTH
           Y[pixel + j] = select(result, value, BOTH);
+          // where STATISTICS:
+          let deviation = value - pivots[j].xyzw;
+          first[j] += deviation;
+          second[j] = fma(deviation, deviation, second[j]);
+          // end
+          // where GRADIENTS:
+          let centred = N[pixel + j] - mean[j];
+          var g = value;
+          g *= dropoutMask(u32(pixel + j), STEP[0], STEP[1]).xyzw; // where DROPS
+          if (RELU) {
+            g = select(OutVec(), g, fma(centred, scale[j], beta[j]) > OutVec());
+          }
+          first[j] += g;
+          second[j] = fma(g, centred, second[j]);
+          // end
         }
       }
     }
   }
+  // where REDUCE:
+  // unroll
+  for (var j = 0; j < COLUMNS; j++) {
+    reduced[(i32(lane) * 2) * COLUMNS + j] = vec4f(first[j]);
+    reduced[(i32(lane) * 2 + 1) * COLUMNS + j] = vec4f(second[j]);
+  }
+  workgroupBarrier();
+  // A lane to each channel, lanes in order.
+  let chunk = i32(group.z) * ((TILES + WORKGROUP - 1) / WORKGROUP) + i32(group.x);
+  let channel = column * OUT_WIDTH + i32(lane);
+  if (lane < COLUMNS * OUT_WIDTH) {
+    var sums = vec2f();
+    // A bound that the compiler cannot know: it would write the loop out, and software drivers take seconds over that.
+    let lanes = select(WORKGROUP, 0, group.x == 0xffffffffu);
+    for (var i = 0; i < lanes; i++) {
+      let at = i * 2 * COLUMNS + i32(lane) / OUT_WIDTH;
+      sums += vec2f(reduced[at][lane % OUT_WIDTH], reduced[at + COLUMNS][lane % OUT_WIDTH]);
+    }
+    // where STATISTICS:
+    let begin = i32(group.x) * WORKGROUP;
+    let count = f32(pixelsBefore(min(begin + WORKGROUP, TILES)) - pixelsBefore(begin));
+    let shift = sums.x / count;
+    P[chunk * 3 * OUT_C + channel] = pivots[i32(lane) / OUT_WIDTH][lane % OUT_WIDTH] + shift;
+    P[(chunk * 3 + 1) * OUT_C + channel] = max(sums.y - sums.x * shift, 0.0);
+    P[(chunk * 3 + 2) * OUT_C + channel] = count;
+    // end
+    // where GRADIENTS:
+    P[chunk * 2 * OUT_C + channel] = sums.x;
+    P[(chunk * 2 + 1) * OUT_C + channel] = sums.y * FIGURES[(3 * OUT_C + channel) / OUT_WIDTH][channel % OUT_WIDTH];
+    // end
+  }
+  // end
 }

@@ -1,4 +1,5 @@
 enable subgroups; // where SUBGROUPS
+diagnostic(off, subgroup_uniformity); // where SUBGROUPS
 // Convolution, backward-weights, as a GEMM with split-K: phase one of two (sum_leading adds the splits).
 //
 //   P[s, ky, kx, ci, co] = sum over rows (n, y) of split s and over x of
@@ -6,9 +7,10 @@ enable subgroups; // where SUBGROUPS
 //
 // GEMM: M = KERNEL^2 * IN_C filter rows, N = OUT_C, K = BATCH * OUT_H * OUT_W, cut into SPLITS runs of output rows.
 // An invocation holds IN_WIDTH x COLUMNS vectors for each tap of one filter row in registers, and a WINDOW of the input
-// row slides along, RUN output pixels at a time: a pixel is read once for all taps of the row. Lanes of a workgroup differ
-// in filter row and input channel, so all need D at one address: where SUBGROUPS (of LANES or more), each lane reads
-// another vector and all get it by broadcast, as in conv2d.
+// row slides along, RUN output pixels at a time: a pixel is read once for all taps of the row. A unit of UNIT lanes, a
+// multiple of LANES, has one split and one group of COLUMNS; its lanes differ in filter row and input channel, so all need
+// D at one address: where SUBGROUPS (of LANES), each lane reads another vector and all get it by broadcast, as in conv2d.
+// (A subgroup has LANES lanes and so one unit, which the compiler cannot see: hence the diagnostic.)
 //
 // Layouts: X (input), D (gradient of the output) are NHWC, P is [split, ky, kx, ci, co]. InVec is vec4f where IN_C is
 // a multiple of 4, else f32; OutVec likewise for OUT_C. The host guarantees COLUMNS divides OUT_C / width(OutVec).
@@ -31,6 +33,7 @@ const COLUMNS = 1;
 const RUN = 4;
 const WINDOW = 6;     // (RUN - 1) * STRIDE + KERNEL
 const HELD = 1;       // ceil(RUN * COLUMNS / LANES)
+const UNIT = 8;       // lanes of a unit: KERNEL * IN_C / IN_WIDTH, rounded up to a multiple of LANES
 const SUBGROUPS = false;
 const LANES = 8;
 const WORKGROUP = 64;
@@ -42,6 +45,7 @@ const WORKGROUP = 64;
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
   @builtin(subgroup_invocation_id) invocation: u32, // where SUBGROUPS
 ) {
@@ -49,11 +53,14 @@ fn main(
   const OUT_VECS = OUT_C / OUT_WIDTH;
   const ROWS = BATCH * OUT_H;
   const ROWS_PER_SPLIT = (ROWS + SPLITS - 1) / SPLITS;
-  let m = i32(group.x) * WORKGROUP + i32(lane);
+  const GROUPS = OUT_VECS / COLUMNS;
+  let invocationIndex = (i32(group.y) * i32(groups.x) + i32(group.x)) * WORKGROUP + i32(lane);
+  let m = invocationIndex % UNIT;
+  let unit = invocationIndex / UNIT;
   let ky = min(m / IN_VECS, KERNEL - 1);
   let c = m % IN_VECS;
-  let column = i32(group.y) * COLUMNS;
-  let split = i32(group.z);
+  let column = (unit % GROUPS) * COLUMNS;
+  let split = unit / GROUPS; // SPLITS or more past the end: no rows
   var member = 0;
   member = i32(invocation) % LANES; // where SUBGROUPS
 
@@ -115,7 +122,7 @@ fn main(
     }
   }
 
-  if (m < KERNEL * IN_VECS) {
+  if (m < KERNEL * IN_VECS && split < SPLITS) {
     // unroll
     for (var kx = 0; kx < KERNEL; kx++) {
       // unroll

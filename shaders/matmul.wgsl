@@ -1,5 +1,5 @@
 enable subgroups; // where SUBGROUPS
-// Matrix product: Y = op(A) op(B) [+ BIAS, one a column, where HAS_BIAS], op(.) a transposition where asked for.
+// Matrix product: Y = op(A) op(B) [+ BIAS, one a column, where BIASED], op(.) a transposition where asked for.
 //
 // op(A) is [M, K], op(B) is [K, N], Y is [M, N]; A is stored [K, M] where TRANSPOSE_A, B is stored [N, K] where
 // TRANSPOSE_B. An invocation computes ROWS x COLUMNS vectors in registers; lanes of a workgroup are adjacent tiles of rows,
@@ -7,7 +7,7 @@ enable subgroups; // where SUBGROUPS
 // broadcast, as in conv2d. Indices past an edge are clamped on load and never stored.
 //
 // InVec is vec4f, four elements along K, where A is not transposed and K is a multiple of 4, else f32; OutVec is vec4f,
-// four columns, where B is not transposed and N is a multiple of 4, else f32. The host binds B as BIAS where not HAS_BIAS.
+// four columns, where B is not transposed and N is a multiple of 4, else f32.
 alias InVec = vec4f;
 alias OutVec = vec4f;
 const IN_WIDTH = 4;
@@ -17,7 +17,7 @@ const N = 4;
 const K = 4;
 const TRANSPOSE_A = false;
 const TRANSPOSE_B = false;
-const HAS_BIAS = false;
+const BIASED = false;
 const ROWS = 4;
 const COLUMNS = 1;
 const HELD = 1;       // ceil(IN_WIDTH * COLUMNS / LANES)
@@ -27,7 +27,7 @@ const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> A: array<InVec>;
 @group(0) @binding(1) var<storage, read> B: array<OutVec>;
-@group(0) @binding(2) var<storage, read> BIAS: array<OutVec>;
+@group(0) @binding(2) var<storage, read> BIAS: array<OutVec>; // where BIASED
 @group(0) @binding(3) var<storage, read_write> Y: array<OutVec>;
 
 // Where row k of op(B) has its column n, which is clamped to the last.
@@ -50,7 +50,9 @@ fn main(
   var member = 0;
   member = i32(invocation) % LANES; // where SUBGROUPS
   var sum: array<OutVec, ROWS * COLUMNS>;
-  for (var k = 0; k < IN_VECS; k++) {
+  // A bound that the compiler cannot know: it would write the loop out, and software drivers take seconds over that.
+  let depth = select(IN_VECS, 0, group.x == 0xffffffffu);
+  for (var k = 0; k < depth; k++) {
     var a: array<vec4f, ROWS>;
     // unroll
     for (var i = 0; i < ROWS; i++) {
@@ -84,9 +86,7 @@ fn main(
     for (var j = 0; j < COLUMNS; j++) {
       if (row + i < M && column + j < OUT_VECS) {
         var y = sum[i * COLUMNS + j];
-        if (HAS_BIAS) {
-          y += BIAS[column + j];
-        }
+        y += BIAS[column + j]; // where BIASED
         Y[(row + i) * OUT_VECS + column + j] = y;
       }
     }

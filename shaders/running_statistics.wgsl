@@ -5,7 +5,7 @@ const MOMENTUM = 0.1;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> B: array<f32>;
-@group(0) @binding(1) var<storage, read> STEP: array<u32>;
+@group(0) @binding(1) var<uniform> STEP: vec4u;
 @group(0) @binding(2) var<storage, read> HALTED: array<u32>;
 @group(0) @binding(3) var<storage, read_write> R: array<f32>;
 

@@ -15,7 +15,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   var sum = Vec();
-  for (var s = 0u; s < COUNT; s++) {
+  // A bound that the compiler cannot know: it would write the loop out, and software drivers take a second over that.
+  let count = select(COUNT + 0u, 0u, id.x == 0xffffffffu);
+  for (var s = 0u; s < count; s++) {
     sum += X[s * (SIZE / WIDTH) + id.x];
   }
   Y[id.x] = sum;

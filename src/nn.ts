@@ -17,7 +17,7 @@ export * from './errors.js';
 export { type Counters, Engine, type Storage } from './gpu/engine.js';
 export { gradients } from './graph/differentiate.js';
 export { type DType as TensorDType, Graph, type Shape, type Tensor } from './graph/graph.js';
-export { type BatchStatistics, batchNorm, batchStatistics } from './graph/ops/batch-norm.js';
+export { type BatchStatistics, batchNorm, batchNormTraining } from './graph/ops/batch-norm.js';
 export { conv2d, conv2dActivated } from './graph/ops/conv2d.js';
 export { add, dropout, relu } from './graph/ops/elementwise.js';
 export {

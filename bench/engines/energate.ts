@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { sizeOf } from '../../src/graph/graph.js';
 import {
-  batchNorm,
-  batchStatistics,
+  batchNormTraining,
   Classifier,
   conv2d,
   Engine,
@@ -142,7 +141,7 @@ function batchNormTask(engine: Engine, { batch, side, channels, backward }: Work
   const gamma = graph.input('gamma', [channels]);
   const beta = graph.input('beta', [channels]);
   const gradient = graph.input('gradient', x.shape);
-  const y = batchNorm(x, batchStatistics(x), { gamma, beta }, { relu: true });
+  const { y } = batchNormTraining(x, { gamma, beta }, { relu: true });
   return graphTask(
     engine,
     graph,

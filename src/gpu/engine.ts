@@ -126,9 +126,10 @@ export class Engine {
 
   /** On a CPU, lanes that read one address pay for it each, and exchanging values is cheap; on a GPU it is the other way. */
   private get traits(): DeviceTraits {
-    const { features, adapterInfo } = this.device;
-    const size = (adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number }).subgroupMinSize ?? 0;
-    return { subgroups: this.adapter.software && features.has('subgroups') && size >= LANES };
+    const { features } = this.device;
+    const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
+    const sized = info.subgroupMinSize === LANES && info.subgroupMaxSize === LANES;
+    return { subgroups: this.adapter.software && features.has('subgroups') && sized };
   }
 
   /** Throw what went wrong on the device since it was made, if anything did. */
@@ -246,7 +247,7 @@ export class Engine {
     slots: readonly Slot[];
     pipeline: Promise<GPUComputePipeline>;
   } {
-    const { shader } = specialisation;
+    const shader = labelOf(specialisation);
     const code = specialise(specialisation, this.traits);
     let compiled = this.pipelines.get(code);
     if (!compiled) {
@@ -272,7 +273,8 @@ export class Engine {
    * @throws LimitError, DeviceError where a buffer's usage, size or offset, or the device, does not allow it
    */
   async prepare(dispatch: Dispatch<Storage>): Promise<PreparedDispatch> {
-    const { shader, bindings, workgroups } = dispatch;
+    const { bindings, workgroups } = dispatch;
+    const shader = labelOf(dispatch);
     const { slots, pipeline: compiling } = this.compiled(dispatch);
     checkBindings(this.device.limits, dispatch, slots);
     const pipeline = await compiling;
@@ -344,6 +346,11 @@ export class Engine {
     this.staging = [];
     if (this.owned) this.device.destroy();
   }
+}
+
+/** The kernels by name, each once. */
+function labelOf({ shader, parts }: ShaderSpecialisation): string {
+  return parts ? [...new Set(parts.map((part) => part.shader))].join(' + ') : shader;
 }
 
 /** A dispatch with its GPU objects resolved. */

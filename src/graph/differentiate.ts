@@ -45,5 +45,5 @@ export function gradients(of: Tensor, gradient: Tensor, wrt: readonly Tensor[]):
 
 /** `fresh + sum`, folded into the kernel that makes `fresh` where it can add as it stores. Nobody else may read `fresh`. */
 function accumulate(fresh: Tensor, sum: Tensor): Tensor {
-  return fresh.node?.op.plus?.(fresh.node, sum) ?? add(fresh, sum);
+  return fresh.node?.op.plus?.(fresh.node, sum) ? fresh : add(fresh, sum);
 }

@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors.js';
+import type { GradientReduction } from '../kernels/conv2d.js';
 import type { Dispatch } from '../kernels/dispatch.js';
 
 export type Shape = readonly number[];
@@ -39,8 +40,12 @@ export interface Op<A> {
    * What it reads of the forward pass is what the op saves. An op without one cannot be differentiated.
    */
   vjp?(node: Node<A>, gradients: readonly Gradient[], needed: readonly boolean[]): readonly Gradient[];
-  /** For ops that a vjp adds: the same node again, with `addend` added to its first output as it is stored. */
-  plus?(node: Node<A>, addend: Tensor): Tensor;
+  /** For ops that a vjp adds: amend the node to add `addend` to its first output as it is stored; false where it cannot. */
+  plus?(node: Node<A>, addend: Tensor): boolean;
+  /** Amend the node to make, as it stores its first output, what batch norm in training needs of it (`batchNormPartials`). */
+  statistics?(node: Node<A>): Tensor;
+  /** Amend the node likewise for the backward pass of that batch norm (`batchNormBackwardPartials`), where it can. */
+  gradientSums?(node: Node<A>, batchNorm: GradientReduction<Tensor>): Tensor | undefined;
   /** It changes one of its inputs, so it is kept though nobody reads its outputs. */
   readonly effect?: true;
 }
@@ -89,6 +94,28 @@ export class Graph {
     }
     this.nodes.push(node as Node);
     return outputs;
+  }
+
+  /**
+   * Have a node do more than it was made for: take further inputs, which must be older than it, and attributes.
+   * @param output the shape of a further output
+   * @returns that output
+   */
+  amend<A>(node: Node<A>, change: { inputs?: readonly Tensor[]; attributes?: Partial<A> }, output?: Shape): Tensor {
+    const amended = node as { -readonly [K in keyof Node<A>]: Node<A>[K] };
+    amended.inputs = [...node.inputs, ...(change.inputs ?? [])];
+    amended.attributes = { ...node.attributes, ...change.attributes };
+    if (!output) return node.outputs[0]!;
+    const { name } = node.outputs[0]!;
+    const tensor: Tensor = { graph: this, name: `${name} reduced`, shape: output, dtype: 'f32', node: node as Node };
+    amended.outputs = [...node.outputs, tensor];
+    return tensor;
+  }
+
+  /** Whether a node of `a` runs after that of `b`, an input before all. */
+  isAfter(a: Tensor, b: Tensor): boolean {
+    const place = ({ node }: Tensor) => (node ? this.nodes.indexOf(node) : -1);
+    return place(a) > place(b);
   }
 }
 

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import type { Dispatch } from '../kernels/dispatch.js';
+import { type FusionOptions, fuse } from './fuse.js';
 import { type Graph, type Node, type Shape, sizeOf, type Tensor } from './graph.js';
 import { packOp } from './ops/optimiser.js';
 
@@ -31,7 +32,7 @@ export function resolveView(tensor: Tensor): { base: Tensor; offset: number } {
  * whole buffers and not ranges of an arena, since WebGPU forbids a dispatch to read one range of a buffer and write
  * another; outputs and packs get slots of their own.
  */
-export function plan(graph: Graph, outputs: readonly Tensor[]): Plan {
+export function plan(graph: Graph, outputs: readonly Tensor[], options: FusionOptions = {}): Plan {
   const nodes = liveNodes(graph, outputs);
   const packed = packedTensors(nodes);
   const root = (tensor: Tensor) => {
@@ -40,7 +41,7 @@ export function plan(graph: Graph, outputs: readonly Tensor[]): Plan {
     return pack ? { base: pack.base, offset: pack.offset + offset } : { base, offset };
   };
 
-  const dispatches: Dispatch<Tensor>[] = [];
+  const lowered: Dispatch<Tensor>[] = [];
   for (const node of nodes) {
     const scratch = (shape: Shape): Tensor => ({
       graph,
@@ -49,8 +50,9 @@ export function plan(graph: Graph, outputs: readonly Tensor[]): Plan {
       dtype: 'f32',
       node,
     });
-    dispatches.push(...node.op.lower(node, scratch));
+    lowered.push(...node.op.lower(node, scratch));
   }
+  const dispatches = fuse(lowered, root, options);
 
   const first = new Map<Tensor, number>();
   const last = new Map<Tensor, number>();

@@ -51,7 +51,9 @@ export class Program {
     outputs: readonly Tensor[],
     bindings: ReadonlyMap<Tensor, Storage> = new Map(),
   ): Promise<Program> {
-    const { dispatches, slots, places, peakBytes } = plan(graph, outputs);
+    const { dispatches, slots, places, peakBytes } = plan(graph, outputs, {
+      softwareCompiler: engine.adapter.software,
+    });
     for (const [tensor, bound] of bindings) requireBindable(tensor, bound, { graph, outputs, slots, places });
     const owned: GPUBuffer[] = [];
     const create = (label: string, size: number) => {

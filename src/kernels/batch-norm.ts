@@ -1,4 +1,4 @@
-import { type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, grid, MAX_WORKGROUPS, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** Channels-last data seen as a matrix: `rows` = N·H·W. */
 export interface BatchNormShape {
@@ -19,158 +19,203 @@ export const BATCH_NORM_EPSILON = 1e-5;
 const MAX_CHUNKS = 128;
 
 /** How rows are cut into chunks that are reduced apart: at most 128, none empty. */
-export function batchNormChunks({ rows }: BatchNormShape): { chunks: number; rowsPerChunk: number } {
+export function batchNormChunks({ rows }: { readonly rows: number }): { chunks: number; rowsPerChunk: number } {
   const rowsPerChunk = Math.ceil(rows / MAX_CHUNKS);
   return { chunks: Math.ceil(rows / rowsPerChunk), rowsPerChunk };
 }
 
-const foldConstants = (fold: BatchNormFold) => ({ RELU: fold.relu, DROPOUT: fold.dropout, STREAM: fold.stream });
+/** Of the shaders that fold ReLU and dropout in. */
+export const foldConstants = ({ relu, dropout, stream }: BatchNormFold) => ({
+  RELU: relu,
+  DROPS: dropout > 0,
+  DROPOUT: dropout,
+  STREAM: stream,
+});
 
 const perChunkAndVector = (shape: BatchNormShape) =>
   Math.ceil((batchNormChunks(shape).chunks * shape.channels) / vectorWidth(shape.channels) / WORKGROUP);
 
 /**
- * Batch statistics over rows: `x` is [rows, channels]; `mean`, `variance` (biased) and `unbiased` (variance) are [channels];
- * `partials`, scratch, is [chunks, 2, channels].
+ * Statistics over chunks of rows: `x` is [rows, channels], `partials` [batchNormChunks(shape).chunks, 3, channels]: mean, sum
+ * of squared deviations, count.
  */
-export function batchNormStatistics<B>(
-  shape: BatchNormShape,
-  { x, partials, mean, variance, unbiased }: { x: B; partials: B; mean: B; variance: B; unbiased: B },
-): Dispatch<B>[] {
+export function batchNormPartials<B>(shape: BatchNormShape, { x, partials }: { x: B; partials: B }): Dispatch<B> {
   const { chunks, rowsPerChunk } = batchNormChunks(shape);
-  const constants = {
-    ROWS: shape.rows,
-    CHANNELS: shape.channels,
-    CHUNKS: chunks,
-    ROWS_PER_CHUNK: rowsPerChunk,
-    WORKGROUP,
-  };
-  return [
-    {
-      shader: 'batch_norm_partials',
-      constants: { ...constants, WIDTH: vectorWidth(shape.channels) },
-      bindings: [x, partials],
-      workgroups: [perChunkAndVector(shape), 1, 1],
-    },
-    {
-      shader: 'batch_norm_statistics',
-      constants,
-      bindings: [partials, mean, variance, unbiased],
-      workgroups: [Math.ceil(shape.channels / WORKGROUP), 1, 1],
-    },
-  ];
-}
-
-/** The per-channel statistics and parameters, and the step that seeds dropout (needed only where there is dropout). */
-interface BatchNormInputs<B> {
-  x: B;
-  mean: B;
-  variance: B;
-  gamma: B;
-  beta: B;
-  step?: B | undefined;
-}
-
-/** Normalise, scale, shift, and what is folded in: `x`, `y` [rows, channels]; the rest [channels]. */
-export function batchNormApply<B>(
-  shape: BatchNormShape,
-  fold: BatchNormFold,
-  { x, mean, variance, gamma, beta, step, y }: BatchNormInputs<B> & { y: B },
-): Dispatch<B> {
-  const width = vectorWidth(shape.channels);
   return {
-    shader: 'batch_norm_apply',
+    shader: 'batch_norm_partials',
     constants: {
-      WIDTH: width,
+      WIDTH: vectorWidth(shape.channels),
       ROWS: shape.rows,
       CHANNELS: shape.channels,
-      EPSILON: BATCH_NORM_EPSILON,
-      ...foldConstants(fold),
+      CHUNKS: chunks,
+      ROWS_PER_CHUNK: rowsPerChunk,
       WORKGROUP,
     },
-    bindings: [x, mean, variance, gamma, beta, step ?? mean, y],
-    workgroups: grid((shape.rows * shape.channels) / width),
+    bindings: [x, partials],
+    workgroups: [perChunkAndVector(shape), 1, 1],
   };
 }
 
+/** Rows that a lane takes, so that merging the chunks, which every workgroup does, is little beside them. */
+const ROWS_PER_LANE = 32;
+
+/** How lanes fall on rows and channels: a lane keeps its channels. */
+function lanes({ rows, channels }: BatchNormShape) {
+  const vectors = channels / vectorWidth(channels);
+  const across = Math.min(vectors, WORKGROUP);
+  const down = Math.floor(WORKGROUP / across);
+  const rowsPerGroup = down * Math.max(ROWS_PER_LANE, Math.ceil(rows / down / MAX_WORKGROUPS));
+  return {
+    constants: {
+      WIDTH: vectorWidth(channels),
+      ROWS: rows,
+      CHANNELS: channels,
+      LANES_C: across,
+      LANES_R: down,
+      ROWS_PER_GROUP: rowsPerGroup,
+      WORKGROUP,
+    },
+    workgroups: [Math.ceil(rows / rowsPerGroup), Math.ceil(vectors / across), 1] as const,
+  };
+}
+
+/** `step` is needed only where there is dropout. */
+interface Normalised<B> {
+  x: B;
+  figures: B;
+  step?: B | undefined;
+  y: B;
+}
+
+const residualOf = <B>(residual: B | undefined): B[] => (residual === undefined ? [] : [residual]);
+
+const stepOf = <B>({ dropout }: BatchNormFold, step: B | undefined): B[] => (dropout > 0 ? [step!] : []);
+
 /**
- * Gradients of batch norm's parameters, through the folded ReLU and dropout: `gradient` (of the output) is [rows, channels],
- * `gammaGradient` and `betaGradient` [channels], `coefficients` [5, channels] is for {@link batchNormBackward}; `partials`,
- * scratch, is [chunks, 2, channels]. `batchStatistics`: the statistics are those of x, so a gradient goes through them.
+ * Normalise with the batch's statistics, scale, shift, and what is folded in: `x`, `y` are [rows, channels]. `partials`
+ * [chunks, 3, channels] are merged for it, and `mean`, `unbiased` (variance) and `figures` [4, channels] (mean, gamma /
+ * deviation, beta, 1 / deviation) made; `gamma`, `beta` and these two are [channels].
  */
-export function batchNormBackwardSums<B>(
+export function batchNormApply<B>(
   shape: BatchNormShape,
-  { batchStatistics, ...fold }: BatchNormFold & { batchStatistics: boolean },
-  b: BatchNormInputs<B> & { gradient: B; partials: B; coefficients: B; gammaGradient: B; betaGradient: B },
-): Dispatch<B>[] {
-  const { chunks, rowsPerChunk } = batchNormChunks(shape);
-  const constants = {
-    ROWS: shape.rows,
-    CHANNELS: shape.channels,
-    EPSILON: BATCH_NORM_EPSILON,
-    CHUNKS: chunks,
-    WORKGROUP,
+  { chunks, ...fold }: BatchNormFold & { chunks: number },
+  b: Normalised<B> & { partials: B; gamma: B; beta: B; mean: B; unbiased: B },
+): Dispatch<B> {
+  const { constants, workgroups } = lanes(shape);
+  return {
+    shader: 'batch_norm_apply',
+    constants: { ...constants, ...foldConstants(fold), EPSILON: BATCH_NORM_EPSILON, BATCH: true, CHUNKS: chunks },
+    bindings: [b.x, b.y, b.figures, b.partials, b.gamma, b.beta, b.mean, b.unbiased, ...stepOf(fold, b.step)],
+    workgroups,
   };
-  return [
-    {
-      shader: 'batch_norm_backward_partials',
-      constants: {
-        ...constants,
-        ...foldConstants(fold),
-        WIDTH: vectorWidth(shape.channels),
-        ROWS_PER_CHUNK: rowsPerChunk,
-      },
-      bindings: [b.x, b.gradient, b.mean, b.variance, b.gamma, b.beta, b.step ?? b.mean, b.partials],
-      workgroups: [perChunkAndVector(shape), 1, 1],
-    },
-    {
-      shader: 'batch_norm_backward_sums',
-      constants: { ...constants, BATCH_STATISTICS: batchStatistics },
-      bindings: [b.partials, b.mean, b.variance, b.gamma, b.beta, b.gammaGradient, b.betaGradient, b.coefficients],
-      workgroups: [Math.ceil(shape.channels / WORKGROUP), 1, 1],
-    },
-  ];
 }
 
-/**
- * The `coefficients` [5, channels] of {@link batchNormBackward} for running statistics, where no parameter's gradient is
- * wanted; the others are [channels].
- */
-export function batchNormCoefficients<B>(
+/** {@link batchNormApply} with `figures` that are given (see {@link batchNormFigures}). */
+export function batchNormApplyFixed<B>(
+  shape: BatchNormShape,
+  fold: BatchNormFold,
+  { x, y, figures, step }: Normalised<B>,
+): Dispatch<B> {
+  const { constants, workgroups } = lanes(shape);
+  return {
+    shader: 'batch_norm_apply',
+    constants: { ...constants, ...foldConstants(fold), BATCH: false },
+    bindings: [x, y, figures, ...stepOf(fold, step)],
+    workgroups,
+  };
+}
+
+/** `figures` [4, channels] of given statistics and parameters, [channels] each. */
+export function batchNormFigures<B>(
   channels: number,
-  b: { mean: B; variance: B; gamma: B; beta: B; coefficients: B },
+  { mean, variance, gamma, beta, figures }: { mean: B; variance: B; gamma: B; beta: B; figures: B },
 ): Dispatch<B> {
   return {
-    shader: 'batch_norm_coefficients',
+    shader: 'batch_norm_figures',
     constants: { CHANNELS: channels, EPSILON: BATCH_NORM_EPSILON, WORKGROUP },
-    bindings: [b.mean, b.variance, b.gamma, b.beta, b.coefficients],
+    bindings: [mean, variance, gamma, beta, figures],
     workgroups: [Math.ceil(channels / WORKGROUP), 1, 1],
   };
 }
 
 /**
- * Gradient of batch norm's input: `x`, `gradient` (of the output), `y` (of x) and `residual`, added on store, are
- * [rows, channels]; `coefficients` [5, channels] comes from {@link batchNormBackwardSums} or
- * {@link batchNormCoefficients}.
+ * What {@link batchNormBackward} adds up: `x`, `gradient` (of the output) are [rows, channels], `figures` [4, channels],
+ * `partials` [batchNormChunks(shape).chunks, 2, channels]. With `pooled`, `gradient` is that of the output's mean over
+ * `positions`, [rows / positions, channels], and that of the output is stored in `y`.
  */
-export function batchNormBackward<B>(
+export function batchNormBackwardPartials<B>(
   shape: BatchNormShape,
   fold: BatchNormFold,
-  b: { x: B; gradient: B; coefficients: B; step?: B | undefined; residual?: B | undefined; y: B },
+  b: { x: B; gradient: B; figures: B; step?: B | undefined; partials: B },
+  pooled?: { positions: number; y: B },
 ): Dispatch<B> {
-  const width = vectorWidth(shape.channels);
+  const { chunks, rowsPerChunk } = batchNormChunks(shape);
   return {
-    shader: 'batch_norm_backward',
+    shader: 'batch_norm_backward_partials',
     constants: {
-      WIDTH: width,
+      WIDTH: vectorWidth(shape.channels),
       ROWS: shape.rows,
       CHANNELS: shape.channels,
       ...foldConstants(fold),
-      RESIDUAL: b.residual !== undefined,
+      CHUNKS: chunks,
+      ROWS_PER_CHUNK: rowsPerChunk,
+      POOLED: pooled !== undefined,
+      POSITIONS: pooled?.positions ?? 1,
       WORKGROUP,
     },
-    bindings: [b.x, b.gradient, b.coefficients, b.step ?? b.coefficients, b.residual ?? b.gradient, b.y],
-    workgroups: grid((shape.rows * shape.channels) / width),
+    bindings: [b.x, b.gradient, b.figures, b.partials, ...(pooled ? [pooled.y] : []), ...stepOf(fold, b.step)],
+    workgroups: [perChunkAndVector(shape), 1, 1],
+  };
+}
+
+/**
+ * Gradients of batch norm's input and parameters: `x`, `gradient` (of the output), `y` (of x) and `residual`, added on store,
+ * are [rows, channels]; `partials` [chunks, 2, channels]; `gammaGradient`, `betaGradient` [channels]. `batchStatistics`: the
+ * statistics are those of x, so a gradient goes through them.
+ */
+export function batchNormBackward<B>(
+  shape: BatchNormShape,
+  { batchStatistics, chunks, ...fold }: BatchNormFold & { batchStatistics: boolean; chunks: number },
+  b: Normalised<B> & { gradient: B; partials: B; residual?: B | undefined; gammaGradient: B; betaGradient: B },
+): Dispatch<B> {
+  const { constants, workgroups } = lanes(shape);
+  return {
+    shader: 'batch_norm_backward',
+    constants: {
+      ...constants,
+      ...foldConstants(fold),
+      RESIDUAL: b.residual !== undefined,
+      BATCH: batchStatistics,
+      CHUNKS: chunks,
+    },
+    bindings: [
+      ...[b.x, b.gradient, b.figures, b.partials],
+      ...residualOf(b.residual),
+      ...[b.y, b.gammaGradient, b.betaGradient],
+      ...stepOf(fold, b.step),
+    ],
+    workgroups,
+  };
+}
+
+/** {@link batchNormBackward} of the input alone, where the statistics are given: nothing has to be summed. */
+export function batchNormBackwardInput<B>(
+  shape: BatchNormShape,
+  fold: BatchNormFold,
+  b: Normalised<B> & { gradient: B; residual?: B | undefined },
+): Dispatch<B> {
+  const { constants, workgroups } = lanes(shape);
+  return {
+    shader: 'batch_norm_backward',
+    constants: {
+      ...constants,
+      ...foldConstants(fold),
+      RESIDUAL: b.residual !== undefined,
+      BATCH: false,
+      SUMS: false,
+    },
+    bindings: [b.x, b.gradient, b.figures, ...residualOf(b.residual), b.y, ...stepOf(fold, b.step)],
+    workgroups,
   };
 }
 

@@ -1,4 +1,5 @@
-import { type Dispatch, LANES, largestDivisor, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type BatchNormFold, foldConstants } from './batch-norm.js';
+import { type Dispatch, grid, LANES, largestDivisor, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
 export interface Conv2dShape {
@@ -75,6 +76,24 @@ interface Convolution<B> {
   readonly y: B;
   readonly residual?: B | undefined;
   readonly activation?: Activation<B> | undefined;
+  readonly reduction?: Reduction<B> | undefined;
+}
+
+/**
+ * What batch norm needs of the values stored, made as they are: statistics forward, sums of the gradient backward. `partials`
+ * is [conv2dChunks(shape).., 3 or 2, channels].
+ */
+interface Reduction<B> {
+  readonly partials: B;
+  readonly batchNorm?: GradientReduction<B> | undefined;
+}
+
+/** The batch norm whose output's gradient is stored: its input, [4, channels] of it, what is folded in, and its step. */
+export interface GradientReduction<B> {
+  readonly x: B;
+  readonly figures: B;
+  readonly step?: B | undefined;
+  readonly fold: BatchNormFold;
 }
 
 /**
@@ -90,18 +109,22 @@ export interface Activation<B> {
 function convolution<B>(
   { batch, kernel, stride }: Conv2dShape,
   { input, output, backward }: { input: Plane; output: Plane; backward: boolean },
-  { x, w, y, residual, activation }: Convolution<B>,
+  { x, w, y, residual, activation, reduction }: Convolution<B>,
 ): Dispatch<B> {
   const grid = backward ? input : output;
   const taps = backward ? Math.ceil(kernel / stride) : kernel;
   const outWidth = vectorWidth(output.channels);
   const columns = columnsOf(output.channels / outWidth);
-  const filter = filterBindings({ kernel, inChannels: input.channels, outChannels: output.channels }, w);
+  const [from, to] = backward ? [output, input] : [input, output];
+  const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w);
+  const tap = vectorWidth(from.channels);
+  const { batchNorm } = reduction ?? {};
   return {
     shader: 'conv2d',
     constants: {
       IN_WIDTH: vectorWidth(input.channels),
       OUT_WIDTH: outWidth,
+      FILTER_WIDTH: vectorWidth(to.channels),
       BATCH: batch,
       IN_H: input.height,
       IN_W: input.width,
@@ -119,18 +142,32 @@ function convolution<B>(
       RESIDUAL: residual !== undefined,
       ACTIVATE: activation !== undefined,
       BOTH: activation?.activated !== undefined,
+      REDUCE: reduction !== undefined,
+      STATISTICS: reduction !== undefined && !backward,
+      GRADIENTS: reduction !== undefined && backward,
+      ...(batchNorm ? foldConstants(batchNorm.fold) : {}),
+      REDUCED: WORKGROUP * columns * 2,
       PIXELS,
       BLOCK,
       BLOCKS: PIXELS / BLOCK,
       TAPS: taps,
       WINDOW: backward ? PIXELS + taps - 1 : (PIXELS - 1) * stride + kernel,
-      HELD: Math.ceil((taps * vectorWidth(input.channels) * columns) / LANES),
+      TAP: tap,
+      HELD: Math.ceil((taps * tap * columns) / LANES),
       COLUMNS: columns,
       WORKGROUP,
     },
-    bindings: [x, ...filter.bindings, residual ?? w[0]!, y, ...activationBindings(activation)],
+    bindings: [
+      x,
+      ...filter.bindings,
+      ...(residual === undefined ? [] : [residual]),
+      y,
+      ...activationBindings(activation),
+      ...reductionBindings(reduction),
+    ],
     uniforms: {
       ...filter.uniforms,
+      ...(batchNorm ? { FIGURES: output.channels } : {}),
       ...(activation && outWidth === 4 ? { AFFINE: (2 * output.channels) / outWidth } : {}),
     },
     workgroups: [
@@ -146,6 +183,14 @@ function activationBindings<B>(activation: Activation<B> | undefined): B[] {
   return activation.activated ? [activation.affine, activation.activated] : [activation.affine];
 }
 
+function reductionBindings<B>(reduction: Reduction<B> | undefined): B[] {
+  if (!reduction) return [];
+  const { partials, batchNorm } = reduction;
+  if (!batchNorm) return [partials];
+  const { x, figures, fold, step } = batchNorm;
+  return [partials, x, figures, ...(fold.dropout > 0 ? [step!] : [])];
+}
+
 const inputPlane = ({ inHeight, inWidth, inChannels }: Conv2dShape): Plane => ({
   height: inHeight,
   width: inWidth,
@@ -154,40 +199,48 @@ const inputPlane = ({ inHeight, inWidth, inChannels }: Conv2dShape): Plane => ({
 
 const outputPlane = (shape: Conv2dShape): Plane => ({ ...conv2dOutput(shape), channels: shape.outChannels });
 
+/** Into how many chunks a convolution's values fall where it reduces them: its workgroups, of each column. */
+export function conv2dChunks(shape: Conv2dShape): { forward: number; backward: number } {
+  const { height, width } = conv2dOutput(shape);
+  const forward = Math.ceil((shape.batch * height * Math.ceil(width / PIXELS)) / WORKGROUP);
+  return { forward, backward: forward * shape.stride ** 2 };
+}
+
+/** Whether backward-data can reduce as it stores: `figures` has to be a uniform buffer, as there are but 8 others. */
+export const conv2dReducesGradients = ({ inChannels }: Conv2dShape): boolean => inChannels % 4 === 0;
+
 /**
  * Convolution, forward. `x` is [batch, inHeight, inWidth, inChannels], `w` the {@link filterParts} of [kernel, kernel,
  * inChannels, outChannels], `y` [batch, outHeight, outWidth, outChannels]; `residual`, of y's shape, is added on store, and
- * then `activation` applied.
+ * then `activation` applied, or `partials` [conv2dChunks(shape).forward, 3, outChannels] taken of it (see {@link batchNormPartials}).
  */
-export function conv2dForward<B>(shape: Conv2dShape, buffers: Convolution<B>): Dispatch<B> {
-  return convolution(shape, { input: inputPlane(shape), output: outputPlane(shape), backward: false }, buffers);
+export function conv2dForward<B>(
+  shape: Conv2dShape,
+  { partials, ...buffers }: Omit<Convolution<B>, 'reduction'> & { partials?: B | undefined },
+): Dispatch<B> {
+  const planes = { input: inputPlane(shape), output: outputPlane(shape), backward: false };
+  return convolution(shape, planes, { ...buffers, reduction: partials === undefined ? undefined : { partials } });
 }
 
 /**
  * Convolution, backward-data: the gradient of the input. `shape` is that of the forward convolution; `gradient` is
- * [batch, outHeight, outWidth, outChannels], `w` the {@link filterParts} of its filter with channels swapped, [kernel,
- * kernel, outChannels, inChannels] (see {@link transposeFilter}), `y` [batch, inHeight, inWidth, inChannels]; `residual`, of
- * y's shape, is added on store.
+ * [batch, outHeight, outWidth, outChannels], `w` the {@link filterParts} of its filter [kernel, kernel, inChannels,
+ * outChannels], `y` [batch, inHeight, inWidth, inChannels]; `residual`, of y's shape, is added on store. `reduction`, where
+ * {@link conv2dReducesGradients}: the sums that {@link batchNormBackwardPartials} would make of y, into `partials`
+ * [conv2dChunks(shape).backward, 2, inChannels].
  */
 export function conv2dBackwardData<B>(
   shape: Conv2dShape,
-  { gradient, ...rest }: Omit<Convolution<B>, 'x' | 'activation'> & { gradient: B },
+  {
+    gradient,
+    ...rest
+  }: Omit<Convolution<B>, 'x' | 'activation' | 'reduction'> & {
+    gradient: B;
+    reduction?: { partials: B; batchNorm: GradientReduction<B> } | undefined;
+  },
 ): Dispatch<B> {
   const planes = { input: outputPlane(shape), output: inputPlane(shape), backward: true };
   return convolution(shape, planes, { x: gradient, ...rest });
-}
-
-/** Swap the channels of a filter: `x` [taps, inChannels, outChannels] to `y` [taps, outChannels, inChannels]. */
-export function transposeFilter<B>(
-  { taps, inChannels, outChannels }: { taps: number; inChannels: number; outChannels: number },
-  { x, y }: { x: B; y: B },
-): Dispatch<B> {
-  return {
-    shader: 'transpose_filter',
-    constants: { TAPS: taps, IN_C: inChannels, OUT_C: outChannels, WORKGROUP },
-    bindings: [x, y],
-    workgroups: [Math.ceil((taps * inChannels * outChannels) / WORKGROUP), 1, 1],
-  };
 }
 
 /** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows. */
@@ -210,7 +263,7 @@ export function conv2dBackwardWeights<B>(
   const outWidth = vectorWidth(shape.outChannels);
   const columns = columnsOf(shape.outChannels / outWidth);
   const rows = shape.kernel * (shape.inChannels / inWidth);
-  const workgroup = Math.min(Math.ceil(rows / 8) * 8, WORKGROUP);
+  const unit = Math.ceil(rows / LANES) * LANES;
   const splits = conv2dSplits(shape);
   return {
     shader: 'conv2d_backward_weights',
@@ -232,9 +285,10 @@ export function conv2dBackwardWeights<B>(
       RUN,
       WINDOW: (RUN - 1) * shape.stride + shape.kernel,
       HELD: Math.ceil((RUN * columns) / LANES),
-      WORKGROUP: workgroup,
+      UNIT: unit,
+      WORKGROUP,
     },
     bindings: [x, gradient, partials],
-    workgroups: [Math.ceil(rows / workgroup), shape.outChannels / outWidth / columns, splits],
+    workgroups: grid(unit * (shape.outChannels / outWidth / columns) * splits),
   };
 }

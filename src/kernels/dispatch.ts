@@ -1,4 +1,5 @@
 import { SHADERS } from './shaders.js';
+import { sideBySide } from './side-by-side.js';
 
 export type ShaderName = keyof typeof SHADERS;
 
@@ -7,6 +8,8 @@ export type Constant = number | boolean | readonly [number, number, number];
 
 /** What a shader's source is made from. */
 export interface ShaderSpecialisation {
+  /** Kernels that run side by side in one dispatch, in place of the one that the other members name (see side-by-side.ts). */
+  readonly parts?: readonly Part[];
   readonly shader: ShaderName;
   readonly constants: Readonly<Record<string, Constant>>;
   /** Bindings that are to be uniform buffers: the name in the shader, and the length in elements. */
@@ -22,6 +25,12 @@ export interface Dispatch<B> extends ShaderSpecialisation {
   readonly workgroups: readonly [number, number, number];
 }
 
+/** A kernel that is a part of a dispatch, with its own share of the workgroups. */
+export type Part = Pick<Dispatch<unknown>, 'shader' | 'constants' | 'uniforms' | 'workgroups'>;
+
+/** The kernels that a dispatch runs. */
+export const partsOf = <B>(dispatch: Dispatch<B>): readonly Part[] => dispatch.parts ?? [dispatch];
+
 /** How many elements a kernel reads at once along channels: 4 where the count allows it, else 1. */
 export function vectorWidth(channels: number): 1 | 4 {
   return channels % 4 === 0 ? 4 : 1;
@@ -33,7 +42,8 @@ export const WORKGROUP = 64;
 /** Lanes that share the reading of what all need, where subgroups exchange it: the size of the smallest that is used. */
 export const LANES = 8;
 
-const MAX_WORKGROUPS = 65535;
+/** The most workgroups a dimension has on every device. */
+export const MAX_WORKGROUPS = 65535;
 
 /** Workgroups for `count` independent invocations, folded into two dimensions past the limit of one. */
 export function grid(count: number, workgroup: number = WORKGROUP): [number, number, number] {
@@ -49,7 +59,12 @@ export function largestDivisor(n: number, candidates: readonly number[]): number
 }
 
 /** Which `const` holds the width of a vector type, by the type's name in the shaders. */
-const VECTOR_TYPES = { Vec: 'WIDTH', InVec: 'IN_WIDTH', OutVec: 'OUT_WIDTH' } as const;
+const VECTOR_TYPES = {
+  Vec: 'WIDTH',
+  InVec: 'IN_WIDTH',
+  OutVec: 'OUT_WIDTH',
+  FilterVec: 'FILTER_WIDTH',
+} as const;
 
 /** The most bytes a uniform buffer may have on every device (maxUniformBufferBindingSize). */
 export const MAX_UNIFORM_BYTES = 65536;
@@ -67,8 +82,14 @@ export interface DeviceTraits {
  * written out. Text substitution and not `override`s, because register tiles are arrays, whose sizes must be
  * constants.
  */
-export function specialise(
-  { shader, constants, uniforms = {} }: ShaderSpecialisation,
+export function specialise({ parts, ...kernel }: ShaderSpecialisation, traits: DeviceTraits = {}): string {
+  if (!parts) return unroll(select(kernel, traits));
+  return sideBySide(parts.map((part) => ({ code: unroll(select(part, traits)), workgroups: part.workgroups })));
+}
+
+/** All of {@link specialise} but unrolling. */
+export function select(
+  { shader, constants, uniforms = {} }: Omit<ShaderSpecialisation, 'parts'>,
   { subgroups = false }: DeviceTraits = {},
 ): string {
   let code: string = SHADERS[shader];
@@ -85,15 +106,33 @@ export function specialise(
       `var<uniform> ${name}: array<$1, ${length}>;`,
     );
   }
-  code = code.replace(/^.*\/\/ (where|unless) (\w+)$/gm, (line, condition: string, flag: string) => {
-    const isSet = new RegExp(`^const ${flag} = true;`, 'm').test(code);
-    return isSet === (condition === 'where') ? line : '';
-  });
+  code = selectLines(code);
   for (const [type, width] of Object.entries(VECTOR_TYPES)) {
     if (constants[width] === 1) code = code.replace(`alias ${type} = vec4f;`, `alias ${type} = f32;`);
   }
-  if (constants.WIDTH === 1) code = code.replaceAll('.xyzw', '.x');
-  return unroll(code);
+  if (constants.WIDTH === 1 || constants.OUT_WIDTH === 1) code = code.replaceAll('.xyzw', '.x');
+  return numberBindings(code);
+}
+
+/** Bindings are numbered in the order in which they stand, since some may have been left out. */
+function numberBindings(code: string): string {
+  let next = 0;
+  return code.replace(/@binding\(\d+\)/g, () => `@binding(${next++})`);
+}
+
+/** Leave out the lines, and the blocks from `// where FLAG:` (or unless) to `// end`, whose condition does not hold. */
+function selectLines(code: string): string {
+  const holds = (condition: string, flag: string) =>
+    new RegExp(`^const ${flag} = true;`, 'm').test(code) === (condition === 'where');
+  const blocks: boolean[] = [];
+  const lines = code.split('\n').filter((line) => {
+    const [, condition, flag, block] = /\/\/ (where|unless) ([A-Z]+)(:?)$/.exec(line) ?? [];
+    if (block) blocks.push(holds(condition!, flag!));
+    else if (/^\s*\/\/ end$/.test(line)) blocks.pop();
+    else return blocks.every(Boolean) && (!condition || holds(condition, flag!));
+    return false;
+  });
+  return lines.join('\n');
 }
 
 const MARKED_LOOP = /\/\/ unroll\n\s*for \(var (\w+) = 0u?; \1 < ([\w *]+); \1\+\+\) \{/;

@@ -31,13 +31,13 @@ export function matmul<B>(
       K: k,
       TRANSPOSE_A: transposeA,
       TRANSPOSE_B: transposeB,
-      HAS_BIAS: bias !== undefined,
+      BIASED: bias !== undefined,
       ROWS: rows,
       COLUMNS: columns,
       HELD: Math.ceil(((transposeA ? 1 : vectorWidth(k)) * columns) / LANES),
       WORKGROUP,
     },
-    bindings: [a, b, bias ?? b, y],
+    bindings: bias === undefined ? [a, b, y] : [a, b, bias, y],
     workgroups: [Math.ceil(m / (rows * WORKGROUP)), Math.ceil(n / outWidth / columns), 1],
   };
 }

@@ -1,12 +1,18 @@
 import { type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
 
-/** Note in `halted` (u32) the number of the first step in which any of `size` gradients was NaN or infinite. */
-export function checkFinite<B>(size: number, { x, step, halted }: { x: B; step: B; halted: B }): Dispatch<B> {
+/**
+ * Note in `halted` (u32) the number of the first step in which any of `size` elements of `x`, or of `second` of `y` where that
+ * is given, was NaN or infinite.
+ */
+export function checkFinite<B>(
+  { size, second = 0 }: { size: number; second?: number },
+  { x, y, step, halted }: { x: B; y?: B | undefined; step: B; halted: B },
+): Dispatch<B> {
   return {
     shader: 'check_finite',
-    constants: { SIZE: size, WORKGROUP },
-    bindings: [x, step, halted],
-    workgroups: grid(size),
+    constants: { SIZE: size, SECOND: second, PAIR: y !== undefined, WORKGROUP },
+    bindings: y === undefined ? [x, step, halted] : [x, y, step, halted],
+    workgroups: grid(size + second),
   };
 }
 

@@ -14,7 +14,7 @@ import {
   requireRegulariser,
 } from '../graph/ops/energy-loss.js';
 import { type GatherSource, gatherImages } from '../graph/ops/gather-images.js';
-import { haltUnlessFinite, pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
+import { pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
 import { Program } from '../graph/program.js';
 import { packArena, type StateLayout, stateInputs, stateLayout, unpackArena, uploadState } from './device-state.js';
 import type { Network, Values } from './network.js';
@@ -348,8 +348,8 @@ interface StepTensors {
   readonly indices: readonly Tensor[];
 }
 
-/** The graph of one training step: batch, forward, loss, gradients, update. */
-function trainingStep(
+/** The graph of one training step (a {@link Trainer} compiles it): batch, forward, loss, gradients, update. */
+export function trainingStep(
   network: Network,
   layout: StateLayout,
   images: readonly DeviceImages[],
@@ -407,8 +407,8 @@ function trainingStep(
   const taken = [...layout.statistics.entries.keys()].map((name) => batchStatistics.get(name)!);
   const statisticsArena = packed(layout.statistics, taken);
   // An infinite variance normalises to zeros, which leave the loss and the gradients finite.
-  haltUnlessFinite(statisticsArena, { step, halted });
-  sgd(parameters, gradientArena, velocity, { step, halted }, { momentum, weightDecay });
+  const guard = { step, halted, finite: statisticsArena };
+  sgd(parameters, gradientArena, velocity, guard, { momentum, weightDecay });
   updateRunningStatistics(statistics, statisticsArena, { step, halted }, { momentum: STATISTICS_MOMENTUM });
 
   const indices = sources.map((source) => source.indices);

@@ -1,6 +1,6 @@
 import { stream } from '../data/random.js';
 import type { Tensor } from '../graph/graph.js';
-import { type BatchStatistics, batchNorm, batchStatistics } from '../graph/ops/batch-norm.js';
+import { type BatchStatistics, batchNorm, batchNormTraining } from '../graph/ops/batch-norm.js';
 import { conv2d, conv2dActivated } from '../graph/ops/conv2d.js';
 import { matmul } from '../graph/ops/matmul.js';
 import { globalAveragePool } from '../graph/ops/pool.js';
@@ -75,23 +75,22 @@ export function wideResNetForward(
       const running = { mean: state(`${name}.running_mean`), variance: state(`${name}.running_var`) };
       return batchNorm(x, running, parameters, { relu: true });
     }
-    const statistics = batchStatistics(x);
-    training.record(name, statistics);
     const { dropout: rate, step } = training;
     const dropout = stream === undefined ? {} : { dropout: { rate, stream, step } };
-    return batchNorm(x, statistics, parameters, { relu: true, ...dropout });
+    const { y, statistics } = batchNormTraining(x, parameters, { relu: true, ...dropout });
+    training.record(name, statistics);
+    return y;
   };
 
   let x = conv2d(images, state('conv1.weight'), { stride: 1 });
   blocksOf(config).forEach(({ name, inChannels, outChannels, stride }, index) => {
     const activated = activate(`${name}.bn1`, x);
-    const shortcut =
-      inChannels === outChannels ? x : conv2d(activated, state(`${name}.convShortcut.weight`), { stride });
     const hidden = conv2d(activated, state(`${name}.conv1.weight`), { stride });
-    x = conv2d(activate(`${name}.bn2`, hidden, DROPOUT_STREAM + index), state(`${name}.conv2.weight`), {
-      stride: 1,
-      residual: shortcut,
-    });
+    const normalised = activate(`${name}.bn2`, hidden, DROPOUT_STREAM + index);
+    // Here, so that its backward pass comes right after conv2's, and can run beside it.
+    const residual =
+      inChannels === outChannels ? x : conv2d(activated, state(`${name}.convShortcut.weight`), { stride });
+    x = conv2d(normalised, state(`${name}.conv2.weight`), { stride: 1, residual });
   });
   const features = globalAveragePool(activate('bn1', x));
   return { features, logits: matmul(features, state('fc.weight'), { transposeB: true, bias: state('fc.bias') }) };

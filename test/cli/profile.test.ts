@@ -15,7 +15,8 @@ it.skipIf(!engine.device.features.has('timestamp-query'))(
       kernels.reduce((total: number, kernel: never) => total + of(kernel), 0);
     expect(sum((kernel) => kernel.dispatches)).toBe(dispatches);
     expect(sum((kernel) => kernel.share)).toBeCloseTo(1, 6);
-    expect(kernels.map(({ kernel }: { kernel: string }) => kernel)).toContain('conv2d_backward_weights');
+    // Kernels that run side by side are one line.
+    expect(kernels.map(({ kernel }: { kernel: string }) => kernel).join()).toContain('conv2d_backward_weights');
     // The kernels make up the step, but for submitting it and the gaps that timestamps add.
     expect(sum((kernel) => kernel.ms)).toBeGreaterThan(0);
     expect(sum((kernel) => kernel.ms)).toBeLessThan(4 * ms_step);

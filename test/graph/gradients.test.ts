@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { gradients } from '../../src/graph/differentiate.js';
 import { Graph, type Shape, sizeOf, type Tensor } from '../../src/graph/graph.js';
-import { batchNorm, batchStatistics } from '../../src/graph/ops/batch-norm.js';
+import { batchNorm, batchNormTraining } from '../../src/graph/ops/batch-norm.js';
 import { conv2d } from '../../src/graph/ops/conv2d.js';
 import { add, dropout, relu } from '../../src/graph/ops/elementwise.js';
 import { energyLoss } from '../../src/graph/ops/energy-loss.js';
 import { matmul } from '../../src/graph/ops/matmul.js';
 import { globalAveragePool } from '../../src/graph/ops/pool.js';
 import { plan } from '../../src/graph/plan.js';
+import { partsOf } from '../../src/kernels/dispatch.js';
 import * as normal from '../reference/batch-norm.js';
 import * as convolution from '../reference/convolution.js';
 import { centralDifference } from '../reference/differences.js';
@@ -106,7 +107,7 @@ describe('every vjp agrees with central differences', () => {
     it('with batch statistics', () =>
       expectGradients(
         shapes,
-        ([x, gamma, beta], step) => batchNorm(x!, batchStatistics(x!), { gamma: gamma!, beta: beta! }, options(step)),
+        ([x, gamma, beta], step) => batchNormTraining(x!, { gamma: gamma!, beta: beta! }, options(step)).y,
         ([x, gamma, beta]) =>
           normal
             .batchNormApply(
@@ -159,6 +160,28 @@ describe('every vjp agrees with central differences', () => {
         expectClose(results[i]!, expected, TOLERANCE, tensor.name);
       }
     });
+  });
+
+  it.each([4, 3])('batch norm of %i channels, dropout and a pooled mean, whose backward passes are one', (channels) => {
+    const dropping = { rate: 0.3, stream: 6 };
+    const size = 2 * 3 * 2 * channels;
+    const perElement = channels % 4 !== 0;
+    const mask = dropoutMask(size, { ...dropping, step: STEP[0]!, seed: STEP[1]!, perElement });
+    return expectGradients(
+      [[2, 3, 2, channels], [channels], [channels]],
+      ([x, gamma, beta], step) => {
+        const options = { relu: true, dropout: { ...dropping, step } };
+        return globalAveragePool(batchNormTraining(x!, { gamma: gamma!, beta: beta! }, options).y);
+      },
+      ([x, gamma, beta]) => {
+        const statistics = normal.batchNormStatistics(x!, channels);
+        const y = normal.batchNormApply(x!, statistics, { gamma: gamma!, beta: beta! }, { relu: true });
+        return layers.globalAveragePool(
+          y.map((v, i) => v * mask[i]!),
+          { n: 2, h: 3, w: 2, c: channels },
+        );
+      },
+    );
   });
 
   it('relu', () =>
@@ -249,7 +272,7 @@ describe('a tensor used more than once takes the sum of its gradients', () => {
     expectGradients(
       [image, filter, [4], [4]],
       ([x, w, gamma, beta]) => {
-        const normalised = batchNorm(x!, batchStatistics(x!), { gamma: gamma!, beta: beta! }, { relu: true });
+        const normalised = batchNormTraining(x!, { gamma: gamma!, beta: beta! }, { relu: true }).y;
         const first = conv2d(normalised, w!, { stride: 1, residual: x });
         return conv2d(x!, w!, { stride: 1, residual: first });
       },
@@ -275,7 +298,9 @@ describe('a tensor used more than once takes the sum of its gradients', () => {
 
   const shadersOf = (y: Tensor, wrt: readonly Tensor[]) => {
     const cotangent = y.graph.input('cotangent', y.shape);
-    return plan(y.graph, gradients(y, cotangent, wrt)).dispatches.map(({ shader }) => shader);
+    return plan(y.graph, gradients(y, cotangent, wrt))
+      .dispatches.flatMap(partsOf)
+      .map(({ shader }) => shader);
   };
 
   it('is added as batch norm or a convolution stores, in a residual block, without a kernel of its own', () => {
@@ -287,7 +312,7 @@ describe('a tensor used more than once takes the sum of its gradients', () => {
       Tensor,
     ];
     const [gamma, beta] = [graph.input('gamma', [4]), graph.input('beta', [4])];
-    const activate = (t: Tensor) => batchNorm(t, batchStatistics(t), { gamma, beta }, { relu: true });
+    const activate = (t: Tensor) => batchNormTraining(t, { gamma, beta }, { relu: true }).y;
     // Of x: the residual and batch norm's. Of what the second block activates: two convolutions'.
     const first = conv2d(activate(x), w, { stride: 1, residual: x });
     const activated = activate(first);
@@ -340,12 +365,14 @@ describe('refusals', () => {
     expect(() => gradients(relu(gradient), x, [x])).toThrow('gradients: energy_loss cannot be differentiated');
   });
 
-  it('batch norm with statistics of something else than its input, which would lose a part of the gradient', () => {
+  it('batch norm with given statistics that the gradient would have to go through', () => {
     const { graph, x } = setup();
     const affine = { gamma: graph.input('gamma', [3]), beta: graph.input('beta', [3]) };
-    const y = batchNorm(relu(x), batchStatistics(x), affine);
-    expect(() => gradients(y, x, [x])).toThrow(
-      'batch_norm: cannot differentiate through statistics of another tensor than its input relu#0',
+    const given = graph.input('given', [3]);
+    const statistic = relu(given);
+    const y = batchNorm(relu(x), { mean: statistic, variance: statistic }, affine);
+    expect(() => gradients(y, x, [given])).toThrow(
+      'batch_norm: cannot differentiate through the statistics given for relu#1',
     );
   });
 });

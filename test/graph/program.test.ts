@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DeviceError } from '../../src/errors.js';
 import { gradients } from '../../src/graph/differentiate.js';
 import { Graph, type Tensor, VIEW_ALIGNMENT } from '../../src/graph/graph.js';
-import { batchNorm, batchStatistics } from '../../src/graph/ops/batch-norm.js';
+import { batchNormTraining } from '../../src/graph/ops/batch-norm.js';
 import { conv2d } from '../../src/graph/ops/conv2d.js';
 import { add, relu } from '../../src/graph/ops/elementwise.js';
 import { matmul } from '../../src/graph/ops/matmul.js';
@@ -25,7 +25,7 @@ function trainingStep() {
   const [w, gamma, beta, fc] = parameters as [Tensor, Tensor, Tensor, Tensor];
   const x = graph.input('x', [2, 8, 8, 3]);
   const h = conv2d(x, w, { stride: 1 });
-  const logits = matmul(globalAveragePool(batchNorm(h, batchStatistics(h), { gamma, beta }, { relu: true })), fc);
+  const logits = matmul(globalAveragePool(batchNormTraining(h, { gamma, beta }, { relu: true }).y), fc);
   // The scalar is half the sum of squares of the logits.
   const found = pack(gradients(logits, logits, parameters), offsets, size);
   sgd(arena, found, velocity, state, { momentum: 0.9, weightDecay: 5e-4 });

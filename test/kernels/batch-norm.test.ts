@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import {
+  type BatchNormFold,
   batchNormApply,
+  batchNormApplyFixed,
   batchNormBackward,
-  batchNormBackwardSums,
+  batchNormBackwardInput,
+  batchNormBackwardPartials,
   batchNormChunks,
-  batchNormStatistics,
+  batchNormFigures,
+  batchNormPartials,
   runningStatistics,
 } from '../../src/kernels/batch-norm.js';
 import * as reference from '../reference/batch-norm.js';
@@ -17,7 +21,9 @@ const TOLERANCE = 2e-6;
 
 /** Numbers whose channels differ in mean and deviation. */
 function activations(rows: number, channels: number, salt: number, mean = 0): Float32Array {
-  return noise(rows * channels, salt).map((value, i) => mean + ((i % channels) - 1) * 0.3 + value * (1 + (i % 3)));
+  return noise(rows * channels, salt).map(
+    (value, i) => mean + (((i % channels) % 20) - 1) * 0.3 + value * (1 + (i % 3)),
+  );
 }
 
 const SHAPES = [
@@ -28,19 +34,35 @@ const SHAPES = [
   { rows: 64, channels: 16 },
   { rows: 130, channels: 3 },
   { rows: 1000, channels: 20 },
+  // More vectors than a workgroup has lanes.
+  { rows: 20, channels: 300 },
 ];
 
-async function statistics(x: Float32Array, channels: number) {
+const PLAIN = { relu: false, dropout: 0, stream: 0 };
+const STEP = Uint32Array.of(9, 77, 0, 0);
+
+/** Partials and what is made of them, with given parameters. */
+async function training(
+  x: Float32Array,
+  { gamma, beta }: { gamma: Float32Array; beta: Float32Array },
+  fold: BatchNormFold,
+) {
+  const channels = gamma.length;
   const shape = { rows: x.length / channels, channels };
+  const { chunks } = batchNormChunks(shape);
   return runKernel(
     {
       x,
-      partials: output(batchNormChunks(shape).chunks * 2 * channels),
+      gamma,
+      beta,
+      step: STEP,
+      partials: output(chunks * 3 * channels),
+      y: output(x.length),
       mean: output(channels),
-      variance: output(channels),
       unbiased: output(channels),
+      figures: output(4 * channels),
     },
-    (names) => batchNormStatistics(shape, names),
+    (names) => [batchNormPartials(shape, names), batchNormApply(shape, { ...fold, chunks }, names)],
   );
 }
 
@@ -53,14 +75,13 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
   const beta = noise(channels, 5);
   const affine = { gamma: f64(gamma), beta: f64(beta) };
   const batch = reference.batchNormStatistics(f64(x), channels);
-  const mean = Float32Array.from(batch.mean);
-  const variance = Float32Array.from(batch.variance);
+  const deviation = batch.variance.map((v) => 1 / Math.sqrt(v + reference.EPSILON));
+  const figures = [...batch.mean, ...deviation.map((d, c) => d * gamma[c]!), ...beta, ...deviation];
 
   it('takes the statistics', async () => {
-    const taken = await statistics(x, channels);
+    const taken = await training(x, { gamma, beta }, PLAIN);
     // Of one row the variance is 0, and so must be what is found.
     expectClose(taken.mean, batch.mean, TOLERANCE, 'mean');
-    expectClose(taken.variance, batch.variance, TOLERANCE, 'variance');
     const factor = rows > 1 ? rows / (rows - 1) : 1;
     expectClose(
       taken.unbiased,
@@ -68,6 +89,7 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
       TOLERANCE,
       'unbiased variance',
     );
+    expectClose(taken.figures, figures, TOLERANCE, 'figures');
   });
 
   const perElement = channels % 4 !== 0;
@@ -77,42 +99,47 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
     { what: 'with ReLU and dropout', relu: true, dropout: 0.3 },
   ])('$what', ({ relu, dropout }) => {
     const fold = { relu, dropout, stream: 2 };
-    const step = Uint32Array.of(9, 77);
     const mask = dropoutMask(x.length, { rate: dropout, stream: 2, step: 9, seed: 77, perElement });
     const masked = f64(gradient).map((value, i) => value * mask[i]!);
+    const expected = reference.batchNormApply(f64(x), batch, affine, { relu }).map((value, i) => value * mask[i]!);
 
     it('normalises', async () => {
-      const { y } = await runKernel({ x, mean, variance, gamma, beta, step, y: output(x.length) }, (names) =>
-        batchNormApply(shape, fold, names),
-      );
-      const expected = reference.batchNormApply(f64(x), batch, affine, { relu }).map((value, i) => value * mask[i]!);
+      const { y } = await training(x, { gamma, beta }, fold);
       expectClose(y, expected, TOLERANCE, 'y');
     });
 
-    const backward = (batchStatistics: boolean) =>
-      runKernel(
+    it('normalises with given statistics', async () => {
+      const given = { mean: Float32Array.from(batch.mean), variance: Float32Array.from(batch.variance) };
+      const { y, figures: made } = await runKernel(
+        { x, ...given, gamma, beta, step: STEP, figures: output(4 * channels), y: output(x.length) },
+        (names) => [batchNormFigures(channels, names), batchNormApplyFixed(shape, fold, names)],
+      );
+      expectClose(made, figures, TOLERANCE, 'figures');
+      expectClose(y, expected, TOLERANCE, 'y');
+    });
+
+    const backward = (batchStatistics: boolean) => {
+      const { chunks } = batchNormChunks(shape);
+      return runKernel(
         {
           x,
           gradient,
           residual,
-          mean,
-          variance,
-          gamma,
-          beta,
-          step,
-          partials: output(batchNormChunks(shape).chunks * 2 * channels),
-          coefficients: output(5 * channels),
+          figures: Float32Array.from(figures),
+          step: STEP,
+          partials: output(chunks * 2 * channels),
           gammaGradient: output(channels),
           betaGradient: output(channels),
           y: output(x.length),
           sum: output(x.length),
         },
         ({ y, sum, residual, ...names }) => [
-          ...batchNormBackwardSums(shape, { ...fold, batchStatistics }, names),
-          batchNormBackward(shape, fold, { ...names, y }),
-          batchNormBackward(shape, fold, { ...names, y: sum, residual }),
+          batchNormBackwardPartials(shape, fold, names),
+          batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y }),
+          batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y: sum, residual }),
         ],
       );
+    };
 
     it('gives the gradients through the batch statistics', async () => {
       const result = await backward(true);
@@ -137,6 +164,17 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
         return active ? d * scale : 0;
       });
       expectClose(result.y, expected, TOLERANCE, 'dx');
+      // The same, where the parameters' gradients are not wanted.
+      const alone = await runKernel(
+        { x, gradient, residual, figures: Float32Array.from(figures), step: STEP, y: output(x.length) },
+        (names) => batchNormBackwardInput(shape, fold, names),
+      );
+      expectClose(
+        alone.y,
+        expected.map((value, i) => value + residual[i]!),
+        TOLERANCE,
+        'dx + residual',
+      );
     });
   });
 });
@@ -148,16 +186,18 @@ it('keeps its precision where the mean is a thousand deviations', async () => {
   ] as const) {
     const x = noise(rows * channels, 6).map((value) => 1000 + value);
     const batch = reference.batchNormStatistics(f64(x), channels);
-    const taken = await statistics(x, channels);
+    const ones = new Float32Array(channels).fill(1);
+    const taken = await training(x, { gamma: ones, beta: ones }, PLAIN);
     expectClose(taken.mean, batch.mean, 1e-6, 'mean');
     // Float32 has 1000 to 6e-5; the difference of two means of squares would have the variance to a tenth.
-    expectClose(taken.variance, batch.variance, 5e-5, 'variance');
+    const unbiased = batch.variance.map((v) => (v * rows) / (rows - 1));
+    expectClose(taken.unbiased, unbiased, 5e-5, 'variance');
   }
 });
 
 it('cuts any number of rows into at most 128 chunks, none empty', () => {
   for (let rows = 1; rows < 2000; rows++) {
-    const { chunks, rowsPerChunk } = batchNormChunks({ rows, channels: 4 });
+    const { chunks, rowsPerChunk } = batchNormChunks({ rows });
     expect(chunks).toBeLessThanOrEqual(128);
     expect(chunks * rowsPerChunk).toBeGreaterThanOrEqual(rows);
     expect((chunks - 1) * rowsPerChunk).toBeLessThan(rows);

@@ -3,17 +3,20 @@ import {
   type Conv2dShape,
   conv2dBackwardData,
   conv2dBackwardWeights,
+  conv2dChunks,
   conv2dForward,
   conv2dOutput,
+  conv2dReducesGradients,
   conv2dSplits,
   filterParts,
-  transposeFilter,
 } from '../../src/kernels/conv2d.js';
 import { sumLeading } from '../../src/kernels/reduce.js';
+import { batchNormBackward, batchNormStatistics, EPSILON } from '../reference/batch-norm.js';
 import * as reference from '../reference/convolution.js';
 import { add } from '../reference/layers.js';
 import { output, runKernel } from '../support/gpu.js';
 import { expectClose, f64, noise } from '../support/numbers.js';
+import { dropoutMask } from '../support/pcg.js';
 
 /** Sums of at most 16 * 20 * 9 products of numbers below 1. */
 const TOLERANCE = 1e-6;
@@ -62,6 +65,7 @@ const cases = SHAPES.map(([n, h, w, cin, cout, kernel, stride], i) => {
     dy: noise(n * oh * ow * cout, 3),
     // Every other one, since each kernel takes a software adapter about a second to compile.
     residual: i % 2 === 1,
+    reduces: i % 3 !== 0,
   };
 });
 
@@ -81,47 +85,88 @@ function filterBuffers(
 const filterNames = (names: Record<string, string>) =>
   ['w0', 'w1', 'w2'].filter((name) => name in names).map((name) => names[name]!);
 
-/** w [taps, cin, cout] with its channels swapped. */
-function swapChannels(w: Float32Array, { inChannels, outChannels }: Conv2dShape): Float32Array {
-  return Float32Array.from(w, (_, i) => {
-    const ci = i % inChannels;
-    const co = Math.floor(i / inChannels) % outChannels;
-    const tap = Math.floor(i / (inChannels * outChannels));
-    return w[(tap * inChannels + ci) * outChannels + co]!;
-  });
-}
-
-describe.each(cases)('convolution of $name', ({ shape, full, oh, ow, x, w, dy, residual }) => {
+describe.each(cases)('convolution of $name', ({ shape, full, oh, ow, x, w, dy, residual, reduces }) => {
   it('forward', async () => {
     expect(conv2dOutput(shape)).toEqual({ height: oh, width: ow });
     const addend = noise(dy.length, 4);
-    const { y } = await runKernel(
-      { x, ...filterBuffers(w, shape), addend, y: output(dy.length) },
-      ({ x, y, addend, ...rest }) =>
-        conv2dForward(shape, { x, y, w: filterNames(rest), residual: residual ? addend : undefined }),
+    const chunks = conv2dChunks(shape).forward;
+    const { y, partials } = await runKernel(
+      { x, ...filterBuffers(w, shape), addend, y: output(dy.length), partials: output(chunks * 3 * full.cout) },
+      ({ x, y, addend, partials, ...rest }) =>
+        conv2dForward(shape, {
+          x,
+          y,
+          w: filterNames(rest),
+          residual: residual ? addend : undefined,
+          partials: reduces ? partials : undefined,
+        }),
     );
-    const expected = reference.conv2d(f64(x), f64(w), full);
-    expectClose(y, residual ? add(expected, f64(addend)) : expected, TOLERANCE);
+    const plain = reference.conv2d(f64(x), f64(w), full);
+    const expected = residual ? add(plain, f64(addend)) : plain;
+    expectClose(y, expected, TOLERANCE);
+    if (!reduces) return;
+    const statistics = batchNormStatistics(expected, full.cout);
+    const counts = Array.from({ length: chunks }, (_, k) => partials[(3 * k + 2) * full.cout]!);
+    const rows = expected.length / full.cout;
+    expect(counts.reduce((sum, n) => sum + n, 0)).toBe(rows);
+    // Of all chunks: the mean of their means, and their own squares and those of their means' deviations.
+    const over = (of: (k: number, c: number) => number) =>
+      Float64Array.from({ length: full.cout }, (_, c) => counts.reduce((sum, _, k) => sum + of(k, c), 0) / rows);
+    const at = (k: number, row: number, c: number) => partials[(3 * k + row) * full.cout + c]!;
+    const mean = over((k, c) => counts[k]! * at(k, 0, c));
+    expectClose(mean, statistics.mean, 4 * TOLERANCE, 'mean');
+    const variance = over((k, c) => at(k, 1, c) + counts[k]! * (at(k, 0, c) - mean[c]!) ** 2);
+    expectClose(variance, statistics.variance, 4 * TOLERANCE, 'variance');
   });
 
   it('backward-data', async () => {
     const addend = noise(x.length, 5);
-    const { y } = await runKernel(
+    const channels = full.cin;
+    const chunks = conv2dChunks(shape).backward;
+    const reduced = reduces && conv2dReducesGradients(shape);
+    const before = noise(x.length, 6);
+    const batch = batchNormStatistics(f64(before), channels);
+    const deviation = batch.variance.map((v) => 1 / Math.sqrt(v + EPSILON));
+    const affine = { gamma: f64(noise(channels, 7)), beta: f64(noise(channels, 8)) };
+    const figures = [...batch.mean, ...affine.gamma.map((g, c) => g * deviation[c]!), ...affine.beta, ...deviation];
+    const fold = { relu: true, dropout: residual ? 0.3 : 0, stream: 3 };
+    const { y, partials } = await runKernel(
       {
         gradient: dy,
-        ...filterBuffers(swapChannels(w, shape), {
-          ...shape,
-          inChannels: shape.outChannels,
-          outChannels: shape.inChannels,
-        }),
+        ...filterBuffers(w, shape),
         addend,
         y: output(x.length),
+        partials: output(chunks * 2 * channels),
+        before,
+        figures: Float32Array.from(figures),
+        step: Uint32Array.of(9, 77, 0, 0),
       },
-      ({ gradient, y, addend, ...rest }) =>
-        conv2dBackwardData(shape, { gradient, y, w: filterNames(rest), residual: residual ? addend : undefined }),
+      ({ gradient, y, addend, partials, before, figures, step, ...rest }) =>
+        conv2dBackwardData(shape, {
+          gradient,
+          y,
+          w: filterNames(rest),
+          residual: residual ? addend : undefined,
+          reduction: reduced ? { partials, batchNorm: { x: before, figures, step, fold } } : undefined,
+        }),
     );
-    const expected = reference.conv2dBackwardData(f64(dy), f64(w), full);
-    expectClose(y, residual ? add(expected, f64(addend)) : expected, TOLERANCE);
+    const plain = reference.conv2dBackwardData(f64(dy), f64(w), full);
+    const expected = residual ? add(plain, f64(addend)) : plain;
+    expectClose(y, expected, TOLERANCE);
+    if (!reduced) return;
+    const mask = dropoutMask(x.length, { rate: fold.dropout, stream: 3, step: 9, seed: 77, perElement: false });
+    const masked = expected.map((value, i) => value * mask[i]!);
+    const { dgamma, dbeta } = batchNormBackward(f64(before), masked, affine, { relu: true });
+    const sum = (row: number) =>
+      Float64Array.from({ length: channels }, (_, c) =>
+        Array.from({ length: chunks }, (_, k) => partials[(2 * k + row) * channels + c]!).reduce((a, b) => a + b, 0),
+      );
+    const size = expected.reduce((a, v) => a + Math.abs(v), 0) / channels;
+    // A sum may be near 0: what counts is the size of its summands.
+    const error = (actual: Float64Array, wanted: Float64Array) =>
+      Math.max(...actual.map((value, c) => Math.abs(value - wanted[c]!)));
+    expect(error(sum(0), dbeta)).toBeLessThanOrEqual(4 * TOLERANCE * size);
+    expect(error(sum(1), dgamma)).toBeLessThanOrEqual(8 * TOLERANCE * size);
   });
 
   it('backward-weights', async () => {
@@ -134,14 +179,6 @@ describe.each(cases)('convolution of $name', ({ shape, full, oh, ow, x, w, dy, r
       ],
     );
     expectClose(y, reference.conv2dBackwardWeights(f64(x), f64(dy), full), TOLERANCE, 'dw');
-  });
-
-  it('the filter transposes', async () => {
-    const { kernel, inChannels, outChannels } = shape;
-    const { y } = await runKernel({ x: w, y: output(w.length) }, ({ x, y }) =>
-      transposeFilter({ taps: kernel ** 2, inChannels, outChannels }, { x, y }),
-    );
-    expect(y).toEqual(swapChannels(w, shape));
   });
 });
 

@@ -22,6 +22,19 @@ it('sets constants and vector widths in the text', () => {
   );
 });
 
+it('leaves out lines and blocks by their condition, and numbers the bindings that are left', () => {
+  const code = specialise({ shader: 'batch_norm_apply', constants: { BATCH: false, DROPS: true } });
+  expect(code).not.toContain('GAMMA:');
+  expect(code).not.toContain('workgroupBarrier');
+  expect(code).toContain('y *= dropoutMask');
+  expect(code.match(/@binding\(\d+\) var<[^>]+> \w+/g)).toEqual([
+    '@binding(0) var<storage, read> X',
+    '@binding(1) var<storage, read_write> Y',
+    '@binding(2) var<storage, read> FIGURES',
+    '@binding(3) var<uniform> STEP',
+  ]);
+});
+
 it('refuses a constant the shader does not have', () => {
   expect(() => specialise({ shader: 'add', constants: { ROWS: 3 } })).toThrow('shader add has no constant ROWS');
 });

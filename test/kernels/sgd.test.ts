@@ -21,7 +21,7 @@ async function step(
   const { w, velocity, halted } = await runKernel(
     { ...state, gradient, step: words, halted: Uint32Array.of(state.halted) },
     ({ gradient, ...names }) => [
-      checkFinite(size, { x: gradient, ...names }),
+      checkFinite({ size }, { x: gradient, ...names }),
       sgd({ size, ...OPTIONS }, { gradient, ...names }),
     ],
   );

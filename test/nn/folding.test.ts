@@ -57,6 +57,7 @@ it.each([1, 2])('folds batch norm into the convolutions of a WRN-10-%i: the same
   const got = await run(fast);
   expect(relativeError(got.logits, expected.logits)).toBeLessThan(1e-5);
   expect(relativeError(got.features, expected.features)).toBeLessThan(1e-5);
-  // One dispatch less for each of its seven batch norms.
-  expect(got.dispatches).toBe(expected.dispatches - 7);
+  // Seven 3x3 convolutions, the shortcuts beside them, a mean and a product: nothing for its seven batch norms.
+  expect(got.dispatches).toBe(9);
+  expect(expected.dispatches).toBeGreaterThanOrEqual(9 + 7);
 });

@@ -1,6 +1,6 @@
 import { ShapeError } from '../../errors.js';
 import * as kernels from '../../kernels/batch-norm.js';
-import { type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
+import { type Gradient, type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
 
 type Fold = kernels.BatchNormFold;
 
@@ -9,164 +9,221 @@ const matrix = (x: Tensor): kernels.BatchNormShape => {
   return { rows: sizeOf(x.shape) / channels, channels };
 };
 
-const statisticsOp: Op<undefined> = {
-  name: 'batch_norm_statistics',
-  outputs: ([x]) => [[x!.shape.at(-1)!], [x!.shape.at(-1)!], [x!.shape.at(-1)!]],
-  lower({ inputs: [x], outputs: [mean, variance, unbiased] }, scratch) {
-    const shape = matrix(x!);
-    const partials = scratch([kernels.batchNormChunks(shape).chunks, 2, shape.channels]);
-    return kernels.batchNormStatistics(shape, {
-      x: x!,
-      partials,
-      mean: mean!,
-      variance: variance!,
-      unbiased: unbiased!,
-    });
+/** Statistics of chunks of x, where no convolution makes them as it stores x. */
+const partialsOp: Op<undefined> = {
+  name: 'batch_norm_partials',
+  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)).chunks, 3, x!.shape.at(-1)!]],
+  lower: ({ inputs: [x], outputs: [partials] }) => [
+    kernels.batchNormPartials(matrix(x!), { x: x!, partials: partials! }),
+  ],
+};
+
+/** Inputs: x, its partials, gamma, beta and, where there is dropout, step. Outputs: y, mean, unbiased variance, figures. */
+const trainingOp: Op<Fold> = {
+  name: 'batch_norm',
+  outputs([x, , gamma, beta]) {
+    const channels = x!.shape.at(-1)!;
+    for (const tensor of [gamma!, beta!]) requireShape('batch_norm', 'parameter', tensor, [channels]);
+    return [x!.shape, [channels], [channels], [4, channels]];
+  },
+  lower({ inputs: [x, partials, gamma, beta, step], outputs: [y, mean, unbiased, figures], attributes }) {
+    const attributesOfChunks = { ...attributes, chunks: partials!.shape[0]! };
+    return [
+      kernels.batchNormApply(matrix(x!), attributesOfChunks, {
+        x: x!,
+        partials: partials!,
+        gamma: gamma!,
+        beta: beta!,
+        step,
+        y: y!,
+        mean: mean!,
+        unbiased: unbiased!,
+        figures: figures!,
+      }),
+    ];
+  },
+  vjp({ inputs: [x, , , , step], outputs: [, , , figures], attributes }, [gradient]) {
+    const [dx, dGamma, dBeta] = backward({ x: x!, gradient, figures: figures!, step }, attributes, true);
+    return [dx, undefined, dGamma, dBeta];
   },
 };
 
-/** Inputs: x, mean, variance, gamma, beta and, where there is dropout, step. */
-const batchNormOp: Op<Fold> = {
-  name: 'batch_norm',
+/** Inputs: x, mean, variance, gamma, beta and, where there is dropout, step. Outputs: y, figures. */
+const fixedOp: Op<Fold> = {
+  name: 'batch_norm_fixed',
   outputs([x, mean, variance, gamma, beta]) {
+    const channels = x!.shape.at(-1)!;
     for (const tensor of [mean!, variance!, gamma!, beta!]) {
-      requireShape('batch_norm', 'statistic or parameter', tensor, [x!.shape.at(-1)!]);
+      requireShape('batch_norm', 'statistic or parameter', tensor, [channels]);
     }
-    return [x!.shape];
+    return [x!.shape, [4, channels]];
   },
-  lower: ({ inputs: [x, mean, variance, gamma, beta, step], outputs: [y], attributes }) => [
-    kernels.batchNormApply(matrix(x!), attributes, {
-      x: x!,
-      mean: mean!,
-      variance: variance!,
-      gamma: gamma!,
-      beta: beta!,
-      step,
-      y: y!,
-    }),
-  ],
-  vjp({ inputs: [x, mean, variance, gamma, beta, ...step], attributes }, [gradient], needed) {
-    const { graph } = x!;
-    // The statistics depend on x where they were taken of it; that path is part of the same kernels.
-    const batchStatistics = mean!.node?.op === statisticsOp && mean!.node.inputs[0] === x;
-    if (!batchStatistics && (needed[1] || needed[2])) {
-      throw new ShapeError(
-        `batch_norm: cannot differentiate through statistics of another tensor than its input ${x!.name}`,
-      );
+  lower({ inputs: [x, mean, variance, gamma, beta, step], outputs: [y, figures], attributes }) {
+    const given = { mean: mean!, variance: variance!, gamma: gamma!, beta: beta!, figures: figures! };
+    return [
+      kernels.batchNormFigures(x!.shape.at(-1)!, given),
+      kernels.batchNormApplyFixed(matrix(x!), attributes, { x: x!, y: y!, figures: figures!, step }),
+    ];
+  },
+  vjp({ inputs: [x, , , , , step], outputs: [, figures], attributes }, [gradient], needed) {
+    if (needed[1] || needed[2]) {
+      throw new ShapeError(`batch_norm: cannot differentiate through the statistics given for ${x!.name}`);
     }
-    if (!batchStatistics && !needed[3] && !needed[4]) {
-      // Nothing has to be summed: the statistics stand still, and nobody asks for the parameters' gradients.
-      const [still] = graph.apply(coefficientsOp, [mean!, variance!, gamma!, beta!], undefined);
-      return graph.apply(backwardOp, [x!, gradient!, still!, ...step], { ...attributes, residual: false });
+    if (!needed[3] && !needed[4]) {
+      const inputs = [x!, gradient!, figures!, ...(step ? [step] : [])];
+      return x!.graph.apply(backwardInputOp, inputs, { ...attributes, residual: false });
     }
-    const [dGamma, dBeta, coefficients] = graph.apply(
-      backwardSumsOp,
-      [x!, mean!, variance!, gamma!, beta!, gradient!, ...step],
-      { ...attributes, batchStatistics },
-    ) as [Tensor, Tensor, Tensor];
-    const dx = needed[0]
-      ? graph.apply(backwardOp, [x!, gradient!, coefficients, ...step], { ...attributes, residual: false })[0]
-      : undefined;
+    const [dx, dGamma, dBeta] = backward({ x: x!, gradient, figures: figures!, step }, attributes, false);
     return [dx, undefined, undefined, dGamma, dBeta];
   },
 };
 
-/** Inputs: x, mean, variance, gamma, beta, the output's gradient, step where there is dropout. Outputs: gradients of gamma and beta, coefficients. */
-const backwardSumsOp: Op<Fold & { batchStatistics: boolean }> = {
-  name: 'batch_norm_backward_sums',
-  outputs: ([, , , gamma, beta]) => [gamma!.shape, beta!.shape, [5, gamma!.shape[0]!]],
-  lower({ inputs: [x, mean, variance, gamma, beta, gradient, step], outputs, attributes }, scratch) {
-    const [gammaGradient, betaGradient, coefficients] = outputs;
-    const shape = matrix(x!);
-    return kernels.batchNormBackwardSums(shape, attributes, {
-      x: x!,
-      mean: mean!,
-      variance: variance!,
-      gamma: gamma!,
-      beta: beta!,
-      step,
-      gradient: gradient!,
-      partials: scratch([kernels.batchNormChunks(shape).chunks, 2, shape.channels]),
-      gammaGradient: gammaGradient!,
-      betaGradient: betaGradient!,
-      coefficients: coefficients!,
-    });
-  },
-};
+/** Gradients of x, gamma and beta. */
+function backward(
+  { x, gradient, figures, step }: { x: Tensor; gradient: Gradient; figures: Tensor; step: Tensor | undefined },
+  fold: Fold,
+  batchStatistics: boolean,
+): readonly Tensor[] {
+  const { graph } = x;
+  const steps = step ? [step] : [];
+  const partials =
+    gradient!.node?.op.gradientSums?.(gradient!.node, { x, figures, step, fold }) ??
+    graph.apply(backwardPartialsOp, [x, gradient!, figures, ...steps], fold)[0]!;
+  const attributes = { ...fold, batchStatistics, residual: false };
+  return graph.apply(backwardOp, [x, gradient!, figures, partials, ...steps], attributes);
+}
 
-/** Inputs: mean, variance, gamma, beta. Output: coefficients. */
-const coefficientsOp: Op<undefined> = {
-  name: 'batch_norm_coefficients',
-  outputs: ([mean]) => [[5, mean!.shape[0]!]],
-  lower: ({ inputs: [mean, variance, gamma, beta], outputs: [coefficients] }) => [
-    kernels.batchNormCoefficients(mean!.shape[0]!, {
-      mean: mean!,
-      variance: variance!,
-      gamma: gamma!,
-      beta: beta!,
-      coefficients: coefficients!,
+/** Inputs: x, the output's gradient, figures, step where there is dropout. */
+const backwardPartialsOp: Op<Fold> = {
+  name: 'batch_norm_backward_partials',
+  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)).chunks, 2, x!.shape.at(-1)!]],
+  lower: ({ inputs: [x, gradient, figures, step], outputs: [partials], attributes }) => [
+    kernels.batchNormBackwardPartials(matrix(x!), attributes, {
+      x: x!,
+      gradient: gradient!,
+      figures: figures!,
+      step,
+      partials: partials!,
     }),
   ],
 };
 
-/** Inputs: x, the output's gradient, coefficients, step where there is dropout, and last the residual where there is one. */
-const backwardOp: Op<Fold & { residual: boolean }> = {
+/**
+ * Inputs: x, the output's gradient, figures, partials, step where there is dropout, and last the residual where there is one.
+ * Outputs: gradients of x, gamma and beta.
+ */
+const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
   name: 'batch_norm_backward',
-  outputs: ([x]) => [x!.shape],
-  lower({ inputs, outputs: [y], attributes }) {
-    const [x, gradient, coefficients] = inputs;
+  outputs: ([x]) => [x!.shape, [x!.shape.at(-1)!], [x!.shape.at(-1)!]],
+  lower({ inputs, outputs: [y, gammaGradient, betaGradient], attributes: { residual, ...attributes } }) {
+    const [x, gradient, figures, partials] = inputs;
     return [
-      kernels.batchNormBackward(matrix(x!), attributes, {
+      kernels.batchNormBackward(
+        matrix(x!),
+        { ...attributes, chunks: partials!.shape[0]! },
+        {
+          x: x!,
+          gradient: gradient!,
+          figures: figures!,
+          partials: partials!,
+          step: attributes.dropout > 0 ? inputs[4] : undefined,
+          residual: residual ? inputs.at(-1) : undefined,
+          y: y!,
+          gammaGradient: gammaGradient!,
+          betaGradient: betaGradient!,
+        },
+      ),
+    ];
+  },
+  plus(node, addend) {
+    if (node.attributes.residual) return false;
+    addend.graph.amend(node, { inputs: [addend], attributes: { residual: true } });
+    return true;
+  },
+};
+
+/** Inputs: x, the output's gradient, figures, step where there is dropout, and last the residual where there is one. */
+const backwardInputOp: Op<Fold & { residual: boolean }> = {
+  name: 'batch_norm_backward_input',
+  outputs: ([x]) => [x!.shape],
+  lower({ inputs, outputs: [y], attributes: { residual, ...fold } }) {
+    const [x, gradient, figures] = inputs;
+    const step = fold.dropout > 0 ? inputs[3] : undefined;
+    const addend = residual ? inputs.at(-1) : undefined;
+    return [
+      kernels.batchNormBackwardInput(matrix(x!), fold, {
         x: x!,
         gradient: gradient!,
-        coefficients: coefficients!,
-        step: attributes.dropout > 0 ? inputs[3] : undefined,
-        residual: attributes.residual ? inputs.at(-1) : undefined,
+        figures: figures!,
+        step,
+        residual: addend,
         y: y!,
       }),
     ];
   },
-  plus: ({ inputs, attributes }, addend) =>
-    addend.graph.apply(backwardOp, [...inputs, addend], { ...attributes, residual: true })[0]!,
+  plus(node, addend) {
+    if (node.attributes.residual) return false;
+    addend.graph.amend(node, { inputs: [addend], attributes: { residual: true } });
+    return true;
+  },
 };
 
-/** Statistics over all axes but the last. */
-export interface BatchStatistics {
-  /** [channels] */
-  readonly mean: Tensor;
-  /** [channels], biased: what normalises. */
-  readonly variance: Tensor;
-  /** [channels], divided by n - 1: what the running variance takes up. */
-  readonly unbiased: Tensor;
+/** What follows batch norm in one op: ReLU, and dropout by probability, the stream that tells layers apart, and the step tensor. */
+export interface BatchNormOptions {
+  readonly relu?: boolean;
+  readonly dropout?: { readonly rate: number; readonly stream: number; readonly step: Tensor };
 }
 
-/** Mean and variance of each channel of `x` (channels last). Differentiated only together with {@link batchNorm}. */
-export function batchStatistics(x: Tensor): BatchStatistics {
-  const [mean, variance, unbiased] = x.graph.apply(statisticsOp, [x], undefined) as [Tensor, Tensor, Tensor];
-  return { mean, variance, unbiased };
+function foldOf({ relu = false, dropout }: BatchNormOptions): { fold: Fold; step: readonly Tensor[] } {
+  return {
+    fold: { relu, dropout: dropout?.rate ?? 0, stream: dropout?.stream ?? 0 },
+    step: dropout && dropout.rate > 0 ? [dropout.step] : [],
+  };
 }
 
 /**
- * Batch norm (Ioffe & Szegedy 2015; epsilon 1e-5), with ReLU and inverted dropout folded in where asked for:
- * y = dropout(relu((x - mean) / sqrt(variance + epsilon) * gamma + beta)).
+ * Batch norm with given statistics, as in evaluation (Ioffe & Szegedy 2015; epsilon 1e-5), with ReLU and inverted dropout
+ * folded in where asked for: y = dropout(relu((x - mean) / sqrt(variance + epsilon) * gamma + beta)).
  * @param x [.., channels]
- * @param statistics [channels] each: those of `batchStatistics(x)` in training, running ones in evaluation
+ * @param statistics [channels] each
  * @param parameters gamma and beta, [channels] each
- * @param options.dropout the probability, the stream that tells layers apart, and the step tensor (u32 [4])
  * @throws ShapeError where the shapes do not fit
  */
 export function batchNorm(
   x: Tensor,
-  statistics: { mean: Tensor; variance: Tensor },
-  parameters: { gamma: Tensor; beta: Tensor },
-  options: { relu?: boolean; dropout?: { rate: number; stream: number; step: Tensor } } = {},
+  { mean, variance }: { mean: Tensor; variance: Tensor },
+  { gamma, beta }: { gamma: Tensor; beta: Tensor },
+  options: BatchNormOptions = {},
 ): Tensor {
-  const { relu = false, dropout } = options;
-  const inputs = [x, statistics.mean, statistics.variance, parameters.gamma, parameters.beta];
-  const drops = dropout !== undefined && dropout.rate > 0;
-  return x.graph.apply(batchNormOp, drops ? [...inputs, dropout.step] : inputs, {
-    relu,
-    dropout: dropout?.rate ?? 0,
-    stream: dropout?.stream ?? 0,
-  })[0]!;
+  const { fold, step } = foldOf(options);
+  return x.graph.apply(fixedOp, [x, mean, variance, gamma, beta, ...step], fold)[0]!;
+}
+
+/** Statistics of a batch over all axes but the last. */
+export interface BatchStatistics {
+  /** [channels] */
+  readonly mean: Tensor;
+  /** [channels], divided by n - 1: what the running variance takes up. */
+  readonly unbiased: Tensor;
+}
+
+/**
+ * Batch norm with the statistics of `x` itself, as in training; otherwise as {@link batchNorm}. Its gradient goes through the
+ * statistics. Where a convolution makes x, it takes them as it stores it.
+ * @returns y, and the statistics (which are not differentiated)
+ */
+export function batchNormTraining(
+  x: Tensor,
+  { gamma, beta }: { gamma: Tensor; beta: Tensor },
+  options: BatchNormOptions = {},
+): { y: Tensor; statistics: BatchStatistics } {
+  const { fold, step } = foldOf(options);
+  const isFirst = x.node?.outputs[0] === x;
+  const partials = (isFirst && x.node.op.statistics?.(x.node)) || x.graph.apply(partialsOp, [x], undefined)[0]!;
+  const [y, mean, unbiased] = x.graph.apply(trainingOp, [x, partials, gamma, beta, ...step], fold) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  return { y, statistics: { mean, unbiased } };
 }

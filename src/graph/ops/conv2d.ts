@@ -1,4 +1,5 @@
 import { ShapeError } from '../../errors.js';
+import type { BatchNormFold } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/conv2d.js';
 import { sumLeading } from '../../kernels/reduce.js';
 import { type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
@@ -14,7 +15,7 @@ function partsOf(w: Tensor): Tensor[] {
   return Array.from({ length: parts }, (_, i) => w.graph.view(w, `${w.name} row ${i}`, i * sizeOf(shape), shape));
 }
 
-/** Inputs: x, w and, where there is one, the residual. */
+/** Inputs: x, w and, where there is one, the residual. Outputs: y and, where they are asked for, its statistics. */
 const conv2dOp: Op<Conv2dShape> = {
   name: 'conv2d',
   outputs([, , residual], shape) {
@@ -23,13 +24,22 @@ const conv2dOp: Op<Conv2dShape> = {
     if (residual) requireShape('conv2d', 'residual', residual, output);
     return [output];
   },
-  lower: ({ inputs: [x, w, residual], outputs: [y], attributes }) => [
-    kernels.conv2dForward(attributes, { x: x!, w: partsOf(w!), y: y!, residual }),
+  lower: ({ inputs: [x, w, residual], outputs: [y, partials], attributes }) => [
+    kernels.conv2dForward(attributes, { x: x!, w: partsOf(w!), y: y!, residual, partials }),
   ],
+  statistics: (node) =>
+    node.outputs[1] ??
+    node.outputs[0]!.graph.amend(node, {}, [
+      kernels.conv2dChunks(node.attributes).forward,
+      3,
+      node.attributes.outChannels,
+    ]),
   vjp({ inputs: [x, w], attributes }, [gradient], needed) {
     const { graph } = x!;
     return [
-      needed[0] ? graph.apply(backwardDataOp, [gradient!, transposeFilter(w!)], attributes)[0] : undefined,
+      needed[0]
+        ? graph.apply(backwardDataOp, [gradient!, w!], { ...attributes, residual: false, fold: undefined })[0]
+        : undefined,
       needed[1] ? graph.apply(backwardWeightsOp, [x!, gradient!], attributes)[0] : undefined,
       gradient,
     ];
@@ -57,15 +67,36 @@ const conv2dActivatedOp: Op<Conv2dShape & { keep: boolean }> = {
   ],
 };
 
-/** Inputs: the output's gradient, the transposed filter and, where there is one, the residual. */
-const backwardDataOp: Op<Conv2dShape> = {
+type BackwardData = Conv2dShape & { residual: boolean; fold: BatchNormFold | undefined };
+
+/**
+ * Inputs: the output's gradient, the filter, where there is one the residual, and where `fold` those of the batch norm whose
+ * sums are made as well: x, figures and, where there is dropout, step. Outputs: the gradient, and those sums.
+ */
+const backwardDataOp: Op<BackwardData> = {
   name: 'conv2d_backward_data',
   outputs: (_, shape) => [[shape.batch, shape.inHeight, shape.inWidth, shape.inChannels]],
-  lower: ({ inputs: [gradient, w, residual], outputs: [y], attributes }) => [
-    kernels.conv2dBackwardData(attributes, { gradient: gradient!, w: partsOf(w!), y: y!, residual }),
-  ],
-  plus: ({ inputs: [gradient, w], attributes }, addend) =>
-    gradient!.graph.apply(backwardDataOp, [gradient!, w!, addend], attributes)[0]!,
+  lower({ inputs: [gradient, w, ...rest], outputs: [y, partials], attributes: { residual, fold, ...shape } }) {
+    const addend = residual ? rest.shift() : undefined;
+    const [x, figures, step] = rest;
+    const reduction = fold && { partials: partials!, batchNorm: { x: x!, figures: figures!, step, fold } };
+    const buffers = { gradient: gradient!, w: partsOf(w!), y: y!, residual: addend, reduction };
+    return [kernels.conv2dBackwardData(shape, buffers)];
+  },
+  plus(node, addend) {
+    if (node.attributes.residual || node.attributes.fold) return false;
+    addend.graph.amend(node, { inputs: [addend], attributes: { residual: true } });
+    return true;
+  },
+  gradientSums(node, { x, figures, step, fold }) {
+    const { graph } = x;
+    const shape = node.attributes;
+    if (shape.fold || !kernels.conv2dReducesGradients(shape)) return undefined;
+    const inputs = [x, figures, ...(fold.dropout > 0 ? [step!] : [])];
+    if (!inputs.every((input) => graph.isAfter(node.outputs[0]!, input))) return undefined;
+    const { backward } = kernels.conv2dChunks(shape);
+    return graph.amend(node, { inputs, attributes: { fold } }, [backward, 2, shape.inChannels]);
+  },
 };
 
 const backwardWeightsOp: Op<Conv2dShape> = {
@@ -80,17 +111,6 @@ const backwardWeightsOp: Op<Conv2dShape> = {
     ];
   },
 };
-
-const transposeFilterOp: Op<undefined> = {
-  name: 'transpose_filter',
-  outputs: ([w]) => [[w!.shape[0]!, w!.shape[1]!, w!.shape[3]!, w!.shape[2]!]],
-  lower({ inputs: [x], outputs: [y] }) {
-    const [height, width, inChannels, outChannels] = x!.shape as [number, number, number, number];
-    return [kernels.transposeFilter({ taps: height * width, inChannels, outChannels }, { x: x!, y: y! })];
-  },
-};
-
-const transposeFilter = (w: Tensor): Tensor => w.graph.apply(transposeFilterOp, [w], undefined)[0]!;
 
 /** The shape of a convolution of these tensors. @throws ShapeError where they do not fit */
 function shapeOf(x: Tensor, w: Tensor, stride: number): Conv2dShape {

@@ -1,5 +1,5 @@
 import * as kernels from '../../kernels/gather-images.js';
-import { type Op, requireShape, type Tensor } from '../graph.js';
+import { type Op, requireShape, type Tensor, VIEW_ALIGNMENT } from '../graph.js';
 
 export type { Normalization } from '../../kernels/gather-images.js';
 
@@ -42,11 +42,15 @@ const gatherOp: Op<GatherAttributes> = {
     let first = 0;
     return sources.flatMap(({ chunks, indices }, stream) => {
       const rows = indices.shape[0]!;
+      // Sources that write views of their own can run side by side.
+      const image = height * width * 3;
+      const aligned = (first * image) % VIEW_ALIGNMENT === 0;
+      const part = aligned ? y!.graph.view(y!, `${y!.name} rows`, first * image, [rows, height, width, 3]) : y!;
       const dispatches = chunks.map(({ tensor, start, count }) =>
         kernels.gatherImages(
-          { rows, first, start, count, height, width },
+          { rows, first: aligned ? 0 : first, start, count, height, width },
           { ...rest, stream },
-          { data: tensor, indices, step: step!, y: y! },
+          { data: tensor, indices, step: step!, y: part },
         ),
       );
       first += rows;

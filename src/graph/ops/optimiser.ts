@@ -3,50 +3,37 @@ import { runningStatistics } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/sgd.js';
 import { type Op, requireShape, showShape, sizeOf, type Tensor, VIEW_ALIGNMENT } from '../graph.js';
 
-/**
- * An op that changes tensors in place and makes none. Its inputs are step, halted, the tensor it changes, and others of that
- * one's shape.
- */
-const effect = <A>(name: string, lower: Op<A>['lower']): Op<A> => ({
-  name,
-  effect: true,
-  outputs([step, halted, target, ...others]) {
-    requireShape(name, 'step', step!, [4]);
-    requireShape(name, 'halted', halted!, [1]);
-    for (const other of others) requireShape(name, 'input', other, target!.shape);
-    return [];
-  },
-  lower,
-});
-
-const finiteOp = effect('check_finite', ({ inputs: [step, halted, x] }) => [
-  kernels.checkFinite(sizeOf(x!.shape), { x: x!, step: step!, halted: halted! }),
-]);
-
-/** Where an element of `x` is not finite, `halted` takes the step's number: no update after this one changes anything. */
-export function haltUnlessFinite(x: Tensor, state: { step: Tensor; halted: Tensor }): void {
-  x.graph.apply(finiteOp, [state.step, state.halted, x], undefined);
-}
-
 interface SgdAttributes {
   readonly momentum: number;
   readonly weightDecay: number;
 }
 
-const sgdOp = effect<SgdAttributes>('sgd', ({ inputs: [step, halted, w, gradient, velocity], attributes }) => {
-  const size = sizeOf(w!.shape);
-  return [
-    kernels.checkFinite(size, { x: gradient!, step: step!, halted: halted! }),
-    kernels.sgd(
-      { size, ...attributes },
-      { gradient: gradient!, step: step!, halted: halted!, w: w!, velocity: velocity! },
-    ),
-  ];
-});
+/** Inputs: step, halted, parameters, gradient, velocity and, where there is one, the other tensor to be looked at. */
+const sgdOp: Op<SgdAttributes> = {
+  name: 'sgd',
+  effect: true,
+  outputs([step, halted, w, gradient, velocity]) {
+    requireState('sgd', step!, halted!);
+    for (const other of [gradient!, velocity!]) requireShape('sgd', 'input', other, w!.shape);
+    return [];
+  },
+  lower({ inputs: [step, halted, w, gradient, velocity, other], attributes }) {
+    const size = sizeOf(w!.shape);
+    const sizes = { size, second: other ? sizeOf(other.shape) : 0 };
+    return [
+      kernels.checkFinite(sizes, { x: gradient!, y: other, step: step!, halted: halted! }),
+      kernels.sgd(
+        { size, ...attributes },
+        { gradient: gradient!, step: step!, halted: halted!, w: w!, velocity: velocity! },
+      ),
+    ];
+  },
+};
 
 /**
- * One update of all parameters by SGD with Nesterov momentum and weight decay (PyTorch's definitions), in place. A gradient
- * that is not finite sets `halted` (u32 [1]) to the step's number instead, and from then on nothing changes.
+ * One update of all parameters by SGD with Nesterov momentum and weight decay (PyTorch's definitions), in place. A gradient,
+ * or an element of `state.finite`, that is not finite sets `halted` (u32 [1]) to the step's number instead, and from then on
+ * nothing changes.
  * @param parameters, gradient, velocity one arena each, laid out alike
  * @param state.step u32 [4]: number, seed, learning rate (the bits of a float32)
  */
@@ -54,21 +41,33 @@ export function sgd(
   parameters: Tensor,
   gradient: Tensor,
   velocity: Tensor,
-  state: { step: Tensor; halted: Tensor },
+  { step, halted, finite }: { step: Tensor; halted: Tensor; finite?: Tensor },
   attributes: SgdAttributes,
 ): void {
-  parameters.graph.apply(sgdOp, [state.step, state.halted, parameters, gradient, velocity], attributes);
+  const inputs = [step, halted, parameters, gradient, velocity, ...(finite ? [finite] : [])];
+  parameters.graph.apply(sgdOp, inputs, attributes);
 }
 
-const averageOp = effect<{ momentum: number }>(
-  'running_statistics',
-  ({ inputs: [step, halted, running, batch], attributes }) => [
+function requireState(op: string, step: Tensor, halted: Tensor): void {
+  requireShape(op, 'step', step, [4]);
+  requireShape(op, 'halted', halted, [1]);
+}
+
+const averageOp: Op<{ momentum: number }> = {
+  name: 'running_statistics',
+  effect: true,
+  outputs([step, halted, running, batch]) {
+    requireState('running_statistics', step!, halted!);
+    requireShape('running_statistics', 'input', batch!, running!.shape);
+    return [];
+  },
+  lower: ({ inputs: [step, halted, running, batch], attributes }) => [
     runningStatistics(
       { size: sizeOf(running!.shape), ...attributes },
       { batch: batch!, step: step!, halted: halted!, running: running! },
     ),
   ],
-);
+};
 
 /** running = (1 - momentum) running + momentum batch, for all statistics of a network at once, unless halted. */
 export function updateRunningStatistics(

@@ -1,5 +1,6 @@
+import { type BatchNormFold, batchNormBackwardPartials, batchNormChunks } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/reduce.js';
-import { type Op, requireShape, type Tensor } from '../graph.js';
+import { type Op, requireShape, type Shape, type Tensor } from '../graph.js';
 
 const poolShape = (x: Tensor): kernels.PoolShape => {
   const [batch, height, width, channels] = x.shape as [number, number, number, number];
@@ -13,15 +14,31 @@ const poolOp: Op<undefined> = {
     return [[x!.shape[0]!, x!.shape[3]!]];
   },
   lower: ({ inputs: [x], outputs: [y] }) => [kernels.globalAveragePool(poolShape(x!), { x: x!, y: y! })],
-  vjp: ({ inputs: [x] }, [gradient]) => x!.graph.apply(poolBackwardOp, [gradient!], x!.shape),
+  vjp: ({ inputs: [x] }, [gradient]) =>
+    x!.graph.apply(poolBackwardOp, [gradient!], { shape: x!.shape, fold: undefined }),
 };
 
-const poolBackwardOp: Op<readonly number[]> = {
+/**
+ * Inputs: the gradient and, where `fold`, those of the batch norm whose sums are made as well: x, figures and, where there is
+ * dropout, step. Outputs: the gradient of the input, and those sums.
+ */
+const poolBackwardOp: Op<{ shape: Shape; fold: BatchNormFold | undefined }> = {
   name: 'global_average_pool_backward',
-  outputs: (_, shape) => [shape],
-  lower: ({ inputs: [gradient], outputs: [y] }) => [
-    kernels.globalAveragePoolBackward(poolShape(y!), { gradient: gradient!, y: y! }),
-  ],
+  outputs: (_, { shape }) => [shape],
+  lower({ inputs: [gradient, x, figures, step], outputs: [y, partials], attributes: { fold } }) {
+    const { batch, positions, channels } = poolShape(y!);
+    if (!fold) return [kernels.globalAveragePoolBackward(poolShape(y!), { gradient: gradient!, y: y! })];
+    const buffers = { x: x!, gradient: gradient!, figures: figures!, step, partials: partials! };
+    return [batchNormBackwardPartials({ rows: batch * positions, channels }, fold, buffers, { positions, y: y! })];
+  },
+  gradientSums(node, { x, figures, step, fold }) {
+    const { batch, positions, channels } = poolShape(x);
+    const inputs = [x, figures, ...(fold.dropout > 0 ? [step!] : [])];
+    const isLater = inputs.every((input) => x.graph.isAfter(node.outputs[0]!, input));
+    if (node.attributes.fold || !isLater) return undefined;
+    const { chunks } = batchNormChunks({ rows: batch * positions });
+    return x.graph.amend(node, { inputs, attributes: { fold } }, [chunks, 2, channels]);
+  },
 };
 
 /** Mean over height and width: [batch, height, width, channels] to [batch, channels]. */

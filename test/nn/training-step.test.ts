@@ -1,0 +1,38 @@
+import { expect, it } from 'vitest';
+import { NORMALIZATIONS } from '../../src/data/normalization.js';
+import { plan } from '../../src/graph/plan.js';
+import { stateLayout } from '../../src/nn/device-state.js';
+import { trainingStep } from '../../src/nn/trainer.js';
+import { wideResNet } from '../../src/nn/wide-resnet.js';
+import { OPTIONS } from '../support/training.js';
+
+const SIZE = { height: 32, width: 32 };
+
+/** A set that is planned for and never uploaded. */
+const images = (count: number) => ({
+  chunks: [{ storage: { buffer: {} as GPUBuffer, offset: 0, size: count * 3072 }, start: 0, count }],
+});
+
+const batches = { batch: 32, outlierBatch: 64 };
+
+it.each([
+  ['WRN-10-1', { depth: 10, width: 1, ...batches }],
+  ['WRN-16-2', { depth: 16, width: 2, ...batches }],
+  ['WRN-40-2', { depth: 40, width: 2, ...batches }],
+  ['WRN-40-2 at the size of the paper', { depth: 40, width: 2, batch: 128, outlierBatch: 256 }],
+])(
+  'a fine-tuning step of a %s: fewer than 5 dispatches a convolution, 1.3 times the memory that is alive',
+  (_, size) => {
+    const { depth, width, batch, outlierBatch } = size;
+    const network = wideResNet({ depth, width, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
+    const layout = stateLayout(network.config);
+    const options = { ...OPTIONS, dropout: 0.3, augment: true, batch, outlierBatch };
+    const { graph } = trainingStep(network, layout, [images(batch), images(outlierBatch)], SIZE, options);
+    const convolutions = [...network.state.values()].filter(({ shape }) => shape.length === 4).length;
+    for (const softwareCompiler of [false, true]) {
+      const { dispatches, slots, peakBytes } = plan(graph, [], { softwareCompiler });
+      expect(dispatches.length).toBeLessThan(5 * convolutions);
+      expect(slots.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(1.3 * peakBytes);
+    }
+  },
+);
