@@ -12,8 +12,8 @@ export default defineConfig({
     include: ['test/kernels/*.test.ts', 'test/graph/*.test.ts'],
     // It reads files.
     exclude: ['test/kernels/shaders.test.ts'],
-    // SwiftShader takes three minutes to compile a 5x5 filter.
-    testTimeout: 300_000,
+    // SwiftShader takes seconds to compile a convolution.
+    testTimeout: 120_000,
     hookTimeout: 60_000,
     fileParallelism: false,
     browser: {

@@ -199,7 +199,7 @@ fn main(
         // unroll
         for (var i = 0; i < WINDOW; i++) {
           if (BACKWARD || KERNEL > 1 || i % STRIDE == 0) {
-            let inside = insideY && left + i >= 0 && left + i < IN_W;
+            let inside = insideY & (left + i >= 0) & (left + i < IN_W);
             x[i] = select(vec4f(), vec4f(X[(row + clamp(left + i, 0, IN_W - 1)) * IN_VECS + c]), inside);
           }
         }
@@ -294,7 +294,7 @@ fn main(
     for (var p = 0; p < PIXELS; p++) {
     // end
       let outX = select(gridX + p, (gridX + p) * STRIDE + parity.x, BACKWARD);
-      if (WHOLE || (gridX + p < GRID_W && outX < OUT_W)) {
+      if (WHOLE || ((gridX + p < GRID_W) & (outX < OUT_W))) {
         let pixel = ((image * OUT_H + outY) * OUT_W + outX) * OUT_VECS + column;
         // unroll
         for (var j = 0; j < COLUMNS; j++) {

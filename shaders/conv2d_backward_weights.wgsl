@@ -74,8 +74,9 @@ fn main(
     // unroll
     for (var i = 0; i < WINDOW; i++) {
       let at = i - RUN * STRIDE - PADDING;
-      if (i >= RUN * STRIDE && insideY && at >= 0 && at < IN_W) {
-        x[i] = vec4f(X[(base + at) * IN_VECS + c]);
+      if (i >= RUN * STRIDE) {
+        let inside = insideY & (at >= 0) & (at < IN_W);
+        x[i] = select(vec4f(), vec4f(X[(base + clamp(at, 0, IN_W - 1)) * IN_VECS + c]), inside);
       }
     }
     for (var first = 0; first < OUT_W; first += RUN) {
@@ -85,7 +86,7 @@ fn main(
           x[i] = x[min(i + RUN * STRIDE, WINDOW - 1)];
         } else if (KERNEL > 1 || i % STRIDE == 0) {
           let at = first * STRIDE + i - PADDING;
-          let inside = insideY && at >= 0 && at < IN_W;
+          let inside = insideY & (at >= 0) & (at < IN_W);
           x[i] = select(vec4f(), vec4f(X[(base + clamp(at, 0, IN_W - 1)) * IN_VECS + c]), inside);
         }
       }

@@ -84,7 +84,7 @@ fn main(
   for (var i = 0; i < ROWS; i++) {
     // unroll
     for (var j = 0; j < COLUMNS; j++) {
-      if (row + i < M && column + j < OUT_VECS) {
+      if ((row + i < M) & (column + j < OUT_VECS)) {
         var y = sum[i * COLUMNS + j];
         y += BIAS[column + j]; // where BIASED
         Y[(row + i) * OUT_VECS + column + j] = y;

@@ -8,8 +8,8 @@ export const engine = globalThis.navigator?.gpu
   : await (await import('../../src/node.js')).openEngine();
 afterAll(() => engine.destroy());
 
-// A software adapter takes a second to compile a large kernel the first time that it runs; SwiftShader, minutes for a 5x5 filter.
-vi.setConfig({ testTimeout: 300_000 });
+// A software adapter takes seconds to compile a large kernel the first time that it runs.
+vi.setConfig({ testTimeout: 120_000 });
 
 export type Data = Float32Array | Uint32Array;
 
