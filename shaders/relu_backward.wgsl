@@ -1,8 +1,9 @@
 // Y[i] = D[i] where X[i] > 0, else 0, over SIZE elements: X is ReLU's input (its output serves as well).
-// Vec is vec4f where SIZE is a multiple of 4, else f32.
+// Vec is vec4f where SIZE is a multiple of 4, else f32; an invocation takes TURNS of them, WORKGROUP apart.
 alias Vec = vec4f;
 const WIDTH = 4;
 const SIZE = 4;
+const TURNS = 8;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> X: array<Vec>;
@@ -11,9 +12,8 @@ const WORKGROUP = 64;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i >= SIZE / WIDTH) {
-    return;
+  let first = (group.y * groups.x + group.x) * TURNS * WORKGROUP + lane;
+  for (var i = first; i < min(first + TURNS * WORKGROUP, SIZE / WIDTH); i += WORKGROUP) {
+    Y[i] = select(Vec(), D[i], X[i] > Vec());
   }
-  Y[i] = select(Vec(), D[i], X[i] > Vec());
 }

@@ -3,12 +3,14 @@
 //
 //   g = G[i] + WEIGHT_DECAY * W[i];  V[i] = MOMENTUM * V[i] + g;  W[i] -= rate * (g + MOMENTUM * V[i])
 //
-// Vec is vec4f where SIZE is a multiple of 4, else f32. STEP is [number, seed, rate as the bits of an f32] (u32). Nothing changes once HALTED.
+// Vec is vec4f where SIZE is a multiple of 4, else f32; an invocation takes TURNS of them, WORKGROUP apart.
+// STEP is [number, seed, rate as the bits of an f32] (u32). Nothing changes once HALTED.
 alias Vec = vec4f;
 const WIDTH = 4;
 const SIZE = 4;
 const MOMENTUM = 0.9;
 const WEIGHT_DECAY = 5e-4;
+const TURNS = 8;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> G: array<Vec>;
@@ -19,15 +21,16 @@ const WORKGROUP = 64;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i >= SIZE / WIDTH) {
-    return;
-  }
+  let first = (group.y * groups.x + group.x) * TURNS * WORKGROUP + lane;
   if (HALTED[0] <= STEP[0]) {
     return;
   }
-  let g = fma(Vec(WEIGHT_DECAY), W[i], G[i]);
-  let v = fma(Vec(MOMENTUM), V[i], g);
-  V[i] = v;
-  W[i] -= bitcast<f32>(STEP[2]) * fma(Vec(MOMENTUM), v, g);
+  let rate = bitcast<f32>(STEP[2]);
+  for (var i = first; i < min(first + TURNS * WORKGROUP, SIZE / WIDTH); i += WORKGROUP) {
+    let w = W[i];
+    let g = fma(Vec(WEIGHT_DECAY), w, G[i]);
+    let v = fma(Vec(MOMENTUM), V[i], g);
+    V[i] = v;
+    W[i] = w - rate * fma(Vec(MOMENTUM), v, g);
+  }
 }

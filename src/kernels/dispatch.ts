@@ -53,6 +53,17 @@ export function grid(count: number, workgroup: number = WORKGROUP): [number, num
   return [Math.ceil(groups / rows), rows, 1];
 }
 
+/** What an invocation of {@link striding} kernels takes: starting one costs, on a CPU more than its work does. */
+const TURNS = 8;
+
+/** Constants and workgroups of a kernel whose invocations each take several of `count` elements, a workgroup apart. */
+export function striding(count: number): {
+  constants: { TURNS: number; WORKGROUP: number };
+  workgroups: [number, number, number];
+} {
+  return { constants: { TURNS, WORKGROUP }, workgroups: grid(count, TURNS * WORKGROUP) };
+}
+
 /** The largest of `candidates` (descending) that divides `n`. */
 export function largestDivisor(n: number, candidates: readonly number[]): number {
   return candidates.find((candidate) => n % candidate === 0) ?? 1;
@@ -108,7 +119,7 @@ export function select(
   }
   code = selectLines(code);
   for (const [type, width] of Object.entries(VECTOR_TYPES)) {
-    if (constants[width] === 1) code = code.replace(`alias ${type} = vec4f;`, `alias ${type} = f32;`);
+    if (constants[width] === 1) code = code.replace(new RegExp(`alias ${type} = vec4([fu]);`), `alias ${type} = $132;`);
   }
   if (constants.WIDTH === 1 || constants.OUT_WIDTH === 1) code = code.replaceAll('.xyzw', '.x');
   return numberBindings(code);

@@ -1,9 +1,10 @@
-import { type Constant, type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, grid, striding, vectorWidth, WORKGROUP } from './dispatch.js';
 
-/** Constants and workgroups of a kernel that has one vector of `size` elements an invocation. */
-function vectors(size: number): { constants: Record<string, Constant>; workgroups: [number, number, number] } {
+/** Constants and workgroups of a kernel over vectors of `size` elements. */
+function vectors(size: number): Pick<Dispatch<unknown>, 'constants' | 'workgroups'> {
   const width = vectorWidth(size);
-  return { constants: { WIDTH: width, SIZE: size, WORKGROUP }, workgroups: grid(size / width) };
+  const { constants, workgroups } = striding(size / width);
+  return { constants: { WIDTH: width, SIZE: size, ...constants }, workgroups };
 }
 
 /** y = a + b, `size` elements each. */

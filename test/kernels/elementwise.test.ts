@@ -7,7 +7,7 @@ import { dropoutMask } from '../support/pcg.js';
 
 const f32 = (x: Float64Array) => Float32Array.from(x);
 
-describe.each([1, 5, 64, 131])('%i elements', (size) => {
+describe.each([1, 5, 64, 131, 1030, 4100])('%i elements', (size) => {
   const a = noise(size, 1);
   const b = noise(size, 2);
 

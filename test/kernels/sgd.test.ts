@@ -28,7 +28,7 @@ async function step(
   return { w, velocity, halted: halted[0]! };
 }
 
-it.each([1, 64, 131])('three steps of %i parameters, each at its own rate', async (size) => {
+it.each([1, 64, 131, 1030, 4100])('three steps of %i parameters, each at its own rate', async (size) => {
   let state: Parameters<typeof step>[0] = { w: noise(size, 1), velocity: new Float32Array(size), halted: NONE };
   let wanted = { weights: f64(state.w), velocity: f64(state.velocity) };
   for (const [i, lr] of [0.1, 0.05, 0.001].entries()) {
@@ -61,5 +61,27 @@ describe('a gradient that is not finite', () => {
   it('is not one that is merely large', async () => {
     const { halted } = await step(start, noise(size, 3).fill(3.4e38), 5, 1e-30);
     expect(halted).toBe(NONE);
+  });
+});
+
+describe.each([
+  { size: 4100, second: 64 },
+  { size: 1031, second: 130 },
+])('of $size numbers and $second more', ({ size, second }) => {
+  it.each([
+    ['none', -1],
+    ['the first', 0],
+    ['the last', size - 1],
+    ['the first of the others', size],
+    ['the last of the others', size + second - 1],
+  ])('finds NaN in %s', async (_, at) => {
+    const [x, y] = [noise(size, 1), noise(second, 2)];
+    if (at >= size) y[at - size] = Number.NaN;
+    else if (at >= 0) x[at] = Number.NaN;
+    const { halted } = await runKernel(
+      { x, y, step: Uint32Array.of(3, 1, 0, 0), halted: Uint32Array.of(NONE) },
+      (names) => checkFinite({ size, second }, names),
+    );
+    expect(halted).toEqual(Uint32Array.of(at < 0 ? NONE : 3));
   });
 });
