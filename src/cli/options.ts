@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseNormalization } from '../data/normalization.js';
 import { VALIDATION_FAMILIES } from '../data/validation-outliers.js';
 import { EnergateError } from '../errors.js';
@@ -102,7 +102,8 @@ export interface Scoring extends ScoreArguments {
 /** What commands that score images take. */
 export function addScoring(command: Command, defaults: readonly string[]): Command {
   const names = Object.keys(SCORES);
-  return addScoreOptions(command.option('--scores <list>', `of ${names.join(', ')}`, listOf(names), defaults));
+  const scores = new Option('--scores <list>', `of ${names.join(', ')}`);
+  return addScoreOptions(command.addOption(scores.argParser(listOf(names)).default(defaults, defaults.join(','))));
 }
 
 /** How scores are computed, and a list of them at the end of `--help`. */
