@@ -1,7 +1,6 @@
 /**
- * What overlapping gains: the same images of a file scored while the next are read (`Classifier.run`), and one after the other
- * (read, then upload, compute and read back). In turn, on one adapter, and the logits compared bit by bit:
- * `npx tsx bench/stream.ts [FILE]` writes the figures to FILE as JSON.
+ * What overlapping gains: the same images of a file scored, or trained on, while the next are read, and one after the other. In
+ * turn, on one adapter, and the results compared bit by bit: `npx tsx bench/stream.ts [FILE]` writes the figures to FILE as JSON.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +9,8 @@ import type { ImageSource } from '../src/data/image-set.js';
 import { writeNpy } from '../src/formats/npy.js';
 import { readStateDict } from '../src/formats/state-dict.js';
 import { Classifier } from '../src/nn/classifier.js';
-import { decodeNetwork } from '../src/nn/network-file.js';
+import { decodeNetwork, encodeNetwork } from '../src/nn/network-file.js';
+import { Trainer } from '../src/nn/trainer.js';
 import { writeFileAtomic } from '../src/node/files.js';
 import { openEngine, readImageSet } from '../src/node.js';
 import { driverOf } from './driver.js';
@@ -20,12 +20,17 @@ import { spread } from './statistics.js';
 const IMAGES = 1000;
 const BATCH = 100;
 const RUNS = 5;
+/** More than one binding of 128 MiB holds: they stay in the file. */
+const OUTLIERS = 45_000;
 
 const engine = await openEngine();
 const weights = readFileSync(new URL('../weights/wrn-10-1-shapes.safetensors', import.meta.url));
-const classifier = await Classifier.create(engine, decodeNetwork(readStateDict(weights, 'weights'), 'weights'), {
-  batch: BATCH,
-});
+const network = decodeNetwork(readStateDict(weights, 'weights'), 'weights');
+const classifier = await Classifier.create(engine, network, { batch: BATCH });
+const labelled = {
+  ...{ name: 'labelled', images: pixels(1000, 3), count: 1000, height: 32, width: 32 },
+  labels: Int32Array.from({ length: 1000 }, (_, i) => i % 10),
+};
 
 /** Read, then upload, compute and read back, batch by batch. @returns what each took, in milliseconds */
 async function inTurn(source: ImageSource) {
@@ -43,31 +48,76 @@ async function inTurn(source: ImageSource) {
   return { ...took, logits: Buffer.concat(logits.map(({ buffer }) => new Uint8Array(buffer as ArrayBuffer))) };
 }
 
-async function compare(name: string, source: ImageSource) {
-  const times = { overlapped: [] as number[], in_turn: [] as number[], read: [] as number[], compute: [] as number[] };
-  // The first round warms up.
-  for (let run = 0; run <= RUNS; run++) {
+/** Milliseconds of each way and of its parts, by name. */
+type Times = Readonly<Record<string, number>>;
+
+/** @param round does it both ways, and says how long each took */
+async function measure(name: string, round: () => Promise<Times & { in_turn: number; overlapped: number }>) {
+  await round(); // warms up
+  const rounds: Awaited<ReturnType<typeof round>>[] = [];
+  for (let run = 0; run < RUNS; run++) rounds.push(await round());
+  const of = (part: string) => spread(rounds.map((times) => times[part]!));
+  const parts = Object.fromEntries(Object.keys(rounds[0]!).map((part) => [part, of(part)]));
+  const [one, overlapped] = [of('in_turn'), of('overlapped')];
+  console.log(`${name}: in turn ${one.ms_median.toFixed(0)} ms, overlapped ${overlapped.ms_median.toFixed(0)} ms`);
+  return { case: name, ...parts, in_turn: one, overlapped, ratio: one.ms_median / overlapped.ms_median };
+}
+
+const scoring = (name: string, source: ImageSource) =>
+  measure(`scoring, ${name}`, async () => {
     const begin = performance.now();
     const { logits } = await classifier.run(source);
     const overlapped = performance.now() - begin;
     const turn = await inTurn(source);
     if (!turn.logits.equals(new Uint8Array(logits.buffer as ArrayBuffer))) throw new Error(`${name}: logits differ`);
-    if (run === 0) continue;
-    times.overlapped.push(overlapped);
-    times.in_turn.push(turn.read + turn.compute);
-    times.read.push(turn.read);
-    times.compute.push(turn.compute);
-  }
-  const [overlapped, one, read, compute] = [times.overlapped, times.in_turn, times.read, times.compute].map(spread);
-  console.log(`${name}: in turn ${one!.ms_median.toFixed(0)} ms, overlapped ${overlapped!.ms_median.toFixed(0)} ms`);
+    return { overlapped, in_turn: turn.read + turn.compute, read: turn.read, compute: turn.compute };
+  });
+
+/** Steps of a training round. */
+const STEPS = 10;
+
+const training = (name: string, outliers: ImageSource) =>
+  measure(`training, ${name}`, async () => {
+    let read = 0;
+    const timed: ImageSource = {
+      ...outliers,
+      async gather(indices) {
+        // Nothing is under way on the device while it reads.
+        await engine.device.queue.onSubmittedWorkDone();
+        const begin = performance.now();
+        const bytes = await outliers.gather(indices);
+        read += performance.now() - begin;
+        return bytes;
+      },
+    };
+    const [one, overlapped] = [await train(timed), await train(outliers)];
+    if (!one.state.equals(overlapped.state)) throw new Error(`${name}: networks differ`);
+    return { overlapped: overlapped.ms, in_turn: one.ms, read, compute: one.ms - read };
+  });
+
+async function train(outliers: ImageSource) {
+  const options = {
+    ...{ batch: 16, outlierBatch: 32, steps: STEPS, learningRate: 1e-3, dropout: 0, seed: 1 },
+    ...{ augment: true, shuffle: true, momentum: 0.9, weightDecay: 5e-4 },
+    regulariser: { kind: 'energy', mIn: -8, mOut: -2, lambda: 0.1 },
+  } as const;
+  const trainer = await Trainer.create(engine, network, { inDistribution: labelled, outliers }, options);
+  await engine.device.queue.onSubmittedWorkDone();
+  const begin = performance.now();
+  await trainer.run(() => {});
+  const ms = performance.now() - begin;
+  const state = Buffer.from(encodeNetwork(await trainer.network()));
+  trainer.destroy();
+  return { ms, state };
+}
+
+/** Reads that take `ms` longer, as from a network. */
+function slowed(source: ImageSource, ms: number): ImageSource {
+  const wait = () => new Promise((resolve) => setTimeout(resolve, ms));
   return {
-    case: name,
-    overlapped,
-    in_turn: one!,
-    read,
-    compute,
-    ratio: one!.ms_median / overlapped!.ms_median,
-    read_share: read!.ms_median / one!.ms_median,
+    ...source,
+    read: (start, count) => wait().then(() => source.read(start, count)),
+    gather: (indices) => wait().then(() => source.gather(indices)),
   };
 }
 
@@ -77,25 +127,24 @@ try {
   const data = pixels(IMAGES, 1);
   writeFileSync(path, writeNpy({ dtype: 'uint8', shape: [IMAGES, 32, 32, 3], data }));
   const file = (await readImageSet(path, { inMemory: 0 })) as ImageSource;
-  const rows = [await compare('a local file', file)];
-  // As slow as the device, as from a network: the most that overlapping can gain.
-  const delay = (rows[0]!.in_turn.ms_median / IMAGES) * BATCH;
-  const slow: ImageSource = {
-    ...file,
-    async read(start, count) {
-      await new Promise((resolve) => setTimeout(resolve, delay));
-      return file.read(start, count);
-    },
-  };
-  rows.push(await compare(`reads delayed by ${delay.toFixed(0)} ms`, slow));
+  const large = join(folder, 'outliers.npy');
+  writeFileSync(large, writeNpy({ dtype: 'uint8', shape: [OUTLIERS, 32, 32, 3], data: pixels(OUTLIERS, 2) }));
+  const outliers = (await readImageSet(large, { inMemory: 0 })) as ImageSource;
+  // As slow as the device: the most that overlapping can gain.
+  const rows = [await scoring('a local file', file)];
+  const perBatch = (rows[0]!.in_turn.ms_median / IMAGES) * BATCH;
+  rows.push(await scoring(`reads delayed by ${perBatch.toFixed(0)} ms`, slowed(file, perBatch)));
+  rows.push(await training('a local file', outliers));
+  const perStep = rows[2]!.in_turn.ms_median / STEPS;
+  rows.push(await training(`reads delayed by ${perStep.toFixed(0)} ms`, slowed(outliers, perStep)));
   const { description, device } = engine.adapter as { description: string; device?: string };
   const results = {
     adapter: device ? `${device}: ${description}` : description,
     driver: driverOf(),
     date: new Date().toISOString(),
     network: 'WRN-10-1',
-    images: IMAGES,
-    batch: BATCH,
+    scoring: { images: IMAGES, batch: BATCH },
+    training: { steps: STEPS, batch: 16, outlier_batch: 32 },
     rows,
   };
   const [, , output] = process.argv;

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { type Images, isInMemory, readImages } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
+import type { Split } from '../formats/cifar.js';
 import { looksLikeMat, readMat } from '../formats/mat.js';
 import { looksLikeNpy } from '../formats/npy.js';
 import { readNpz } from '../formats/npz.js';
@@ -33,18 +34,21 @@ export async function describeFile(path: string): Promise<Description> {
     const other = await describeOther(path, start);
     if (other) return other;
   }
-  const splits = await Promise.all(
-    (['train', 'test'] as const).map((split) => readImageSet(path, { split }).catch((error) => error as Error)),
-  );
-  const sets = splits.filter((set): set is Images => !(set instanceof Error));
-  if (sets.length === 0) throw splits[0];
-  // Only CIFAR has two.
-  const [first, second] = sets;
-  const format = info!.isDirectory() ? 'folder' : formatOf(await readStart(path));
-  if (!second || first!.name === second.name) return describeImages(first!, format, path);
-  const { labels: _, ...description } = await describeImages(first!, `CIFAR, ${format}`, path);
-  const what = `${path}: ${first!.count} training and ${second.count} test images`;
-  return { ...description, what, images: { train: first!.count, test: second.count } };
+  const split = (name: Split): Promise<Images | Error> =>
+    readImageSet(path, { split: name }).catch((error) => error as Error);
+  const train = await split('train');
+  const format = info?.isDirectory() ? 'folder' : formatOf(await readStart(path));
+  // Only CIFAR has two: of others, which may be large, the first reading told all.
+  if (!(train instanceof Error || train.name.endsWith('-train'))) return describeImages(train, format, path);
+  const test = await split('test');
+  if (test instanceof Error) {
+    if (train instanceof Error) throw train;
+    return describeImages(train, format, path);
+  }
+  if (train instanceof Error || train.name === test.name) return describeImages(test, format, path);
+  const { labels: _, ...description } = await describeImages(train, `CIFAR, ${format}`, path);
+  const what = `${path}: ${train.count} training and ${test.count} test images`;
+  return { ...description, what, images: { train: train.count, test: test.count } };
 }
 
 function formatOf(start: Uint8Array): string {

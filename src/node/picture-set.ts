@@ -39,11 +39,17 @@ export async function imagesFromPictures(paths: readonly string[], root: string,
   });
 }
 
+/** Pictures of an archive that are decoded together: so many files are in memory. */
+const TOGETHER = 4 * DECODED_AT_ONCE;
+
 /** Pictures that come one after the other, such as from an archive; of more than `inMemory`, all in a temporary file. */
 export class PictureCollector {
   private readonly names: string[] = [];
   private readonly source: string;
   private readonly inMemory: number;
+  /** The last of them, not decoded yet. */
+  private waiting: Uint8Array[] = [];
+  /** Those before that, unless they are in the spool. */
   private images: Uint8Array[] = [];
   private spool: Spool | undefined;
 
@@ -56,25 +62,35 @@ export class PictureCollector {
     return this.names.length;
   }
 
-  /** @throws {DataError} if the picture is damaged. */
+  /** @throws {DataError} if this picture, or one before it, is damaged. */
   async add(name: string, bytes: Uint8Array): Promise<void> {
-    this.images.push(fitPicture(await decodePicture(bytes, name), SIZE));
     this.names.push(name);
-    if (this.spool || this.count > this.inMemory) await this.flush();
+    this.waiting.push(bytes);
+    if (this.waiting.length === TOGETHER) await this.decode();
   }
 
-  private async flush(): Promise<void> {
+  private async decode(): Promise<void> {
+    const { waiting } = this;
+    const first = this.count - waiting.length;
+    this.waiting = [];
+    const decoded: Uint8Array[] = [];
+    await inParallel(waiting.length, DECODED_AT_ONCE, async (i) => {
+      decoded[i] = fitPicture(await decodePicture(waiting[i]!, this.names[first + i]!), SIZE);
+    });
+    this.images.push(...decoded);
+    if (this.count <= this.inMemory) return;
     this.spool ??= await openSpool(this.count * IMAGE_BYTES, this.source);
-    let at = (this.count - this.images.length) * IMAGE_BYTES;
-    for (const image of this.images) {
-      await this.spool.write(image, at);
-      at += IMAGE_BYTES;
-    }
+    const start = this.count - this.images.length;
+    for (const [i, image] of this.images.entries()) await this.spool.write(image, (start + i) * IMAGE_BYTES);
     this.images = [];
   }
 
-  /** The set, sorted by name as a folder's is. */
-  finish(): Images {
+  /**
+   * The set, sorted by name as a folder's is.
+   * @throws {DataError} if one of the last pictures is damaged.
+   */
+  async finish(): Promise<Images> {
+    await this.decode();
     const { names, spool, images } = this;
     const order = Uint32Array.from(names.keys()).sort((a, b) => (names[a]! < names[b]! ? -1 : 1));
     const properties = propertiesOf(

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { DATA_SETS } from '../../src/node/datasets.js';
 import { inProcess, WEIGHTS, workspace } from './support/workspace.js';
 
@@ -35,6 +36,15 @@ describe('data info', () => {
       tensors: 2,
       what: expect.stringContaining('not a network that energate runs'),
     });
+  });
+
+  it("a safetensors file whose first byte, of its header's length, is that of a zip archive", async () => {
+    const tensors = new Map([['x', { dtype: 'float32', shape: [1], data: Float32Array.of(1) } as const]]);
+    const bytes = Array.from({ length: 256 }, (_, n) => writeSafetensors(tensors, { note: '.'.repeat(n) })).find(
+      (file) => file[0] === 'P'.charCodeAt(0),
+    )!;
+    writeFileSync(path('p.safetensors'), bytes);
+    expect(await info(path('p.safetensors'))).toMatchObject({ format: 'safetensors', tensors: 1 });
   });
 
   it('an .npz of images, and several at once', async () => {
