@@ -1,14 +1,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type Images, loadImages, sourceOf, subset } from '../data/image-set.js';
+import { type ImageSet, type Images, loadImages, sourceOf, subset } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import { looksLikeCifar } from '../formats/cifar.js';
 import { type Decision, Detector } from '../gate/detector.js';
 import { decodeGate } from '../gate/gate-file.js';
 import { fitPicture, type Picture } from '../gate/resize.js';
-import { readFileBytes } from '../node/files.js';
+import { inParallel, readFileBytes } from '../node/files.js';
 import { readImageSet } from '../node/images.js';
-import { isPictureName, listPictures, readPicture } from '../node/pictures.js';
+import { DECODED_AT_ONCE, isPictureName, listPictures, readPicture } from '../node/pictures.js';
 import { openAnnouncedEngine } from './engine.js';
 import { Exit } from './exit.js';
 import { addExamples, addQuiet } from './options.js';
@@ -97,28 +97,63 @@ interface Answer {
   readonly error?: DataError;
 }
 
-/** Answers as they come, so many images at a time. */
+/** Images that are asked about together, read: of a picture that could not be, why. */
+type Piece = { readonly images: readonly string[] } & (
+  | { readonly set: ImageSet }
+  | { readonly pictures: readonly (Picture | DataError)[] }
+);
+
+/** Answers as they come, so many images at a time: the next are read while the device works at these. */
 async function* answersOf(detector: Detector, sources: readonly Source[], size: number): AsyncGenerator<Answer[]> {
+  for await (const piece of ahead(piecesOf(sources, size))) {
+    const { images } = piece;
+    if ('set' in piece) {
+      const decisions = await detector.check(piece.set);
+      yield decisions.map((decision, i) => ({ image: images[i]!, decision }));
+      continue;
+    }
+    const { pictures } = piece;
+    const decisions = await detector.check(
+      pictures.filter((picture): picture is Picture => !(picture instanceof DataError)),
+    );
+    let next = 0;
+    yield pictures.map((picture, i) => ({
+      image: images[i]!,
+      ...(picture instanceof DataError ? { error: picture } : { decision: decisions[next++]! }),
+    }));
+  }
+}
+
+async function* piecesOf(sources: readonly Source[], size: number): AsyncGenerator<Piece> {
   for (const source of sources) {
     for (let start = 0; start < source.count; start += size) {
       const count = Math.min(size, source.count - start);
       if ('set' in source) {
-        const decisions = await detector.check(await loadImages(subset(source.set, start, count)));
-        yield decisions.map((decision, i) => ({ image: `${sourceOf(source.set)}#${start + i}`, decision }));
-      } else yield askAboutPictures(detector, source.pictures.slice(start, start + count));
+        const images = Array.from({ length: count }, (_, i) => `${sourceOf(source.set)}#${start + i}`);
+        yield { images, set: await loadImages(subset(source.set, start, count)) };
+      } else {
+        const images = source.pictures.slice(start, start + count);
+        const pictures: (Picture | DataError)[] = [];
+        // Few at a time: photographs by the hundred would not fit in memory.
+        await inParallel(count, DECODED_AT_ONCE, async (i) => {
+          pictures[i] = await readSmall(images[i]!).catch(dataError);
+        });
+        yield { images, pictures };
+      }
     }
   }
 }
 
-async function askAboutPictures(detector: Detector, paths: readonly string[]): Promise<Answer[]> {
-  // Made small one by one: photographs by the hundred would not fit in memory.
-  const read = await Promise.all(paths.map((path) => readSmall(path).catch(dataError)));
-  const decisions = await detector.check(read.filter((picture): picture is Picture => !(picture instanceof Error)));
-  let next = 0;
-  return read.map((picture, i) => ({
-    image: paths[i]!,
-    ...(picture instanceof Error ? { error: picture } : { decision: decisions[next++]! }),
-  }));
+/** The values of `source`, the next of which is on its way while one is worked at. */
+async function* ahead<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
+  let next = source.next();
+  for (;;) {
+    const { done, value } = await next;
+    if (done) return;
+    next = source.next();
+    next.catch(() => {}); // thrown where it is awaited
+    yield value;
+  }
 }
 
 async function readSmall(path: string): Promise<Picture> {

@@ -1,18 +1,14 @@
-import { availableParallelism } from 'node:os';
 import { basename, relative, sep } from 'node:path';
 import type { ImageProperties, Images } from '../data/image-set.js';
 import { quote } from '../formats/array.js';
 import { fitPicture } from '../gate/resize.js';
 import { inParallel } from './files.js';
-import { decodePicture, readPicture } from './pictures.js';
+import { DECODED_AT_ONCE, decodePicture, readPicture } from './pictures.js';
 import { openSpool, type Spool } from './spool.js';
 
 /** The height and width of the images that networks take. */
 const SIZE = 32;
 const IMAGE_BYTES = SIZE * SIZE * 3;
-
-/** Decoding happens on threads beside this one. */
-const DECODED_AT_ONCE = availableParallelism() + 1;
 
 /**
  * Picture files as an image set, in the order given: the short side scaled to 32, the middle of the long one (`fitPicture`;

@@ -1,4 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { extname, join } from 'node:path';
 import { DataError } from '../errors.js';
 import type { Picture } from '../gate/resize.js';
@@ -6,6 +7,9 @@ import { readFileBytes } from './files.js';
 
 /** Endings of the picture files that are read. */
 export const PICTURE_EXTENSIONS: readonly string[] = ['.png', '.jpg', '.jpeg', '.webp'];
+
+/** Decoding happens on threads beside this one. */
+export const DECODED_AT_ONCE = availableParallelism() + 1;
 
 export const isPictureName = (path: string): boolean => PICTURE_EXTENSIONS.includes(extname(path).toLowerCase());
 
