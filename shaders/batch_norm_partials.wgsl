@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   let first = chunk * ROWS_PER_CHUNK;
   let last = min(first + ROWS_PER_CHUNK, ROWS);
-  let pivot = X[first * VECS + c];
+  let pivot = X[min(first, ROWS - 1) * VECS + c]; // a chunk may be empty
   var sum = Vec();
   var squares = Vec();
   for (var r = first; r < last; r++) {
@@ -34,8 +34,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     sum += d;
     squares = fma(d, d, squares);
   }
-  let shift = sum / f32(last - first);
+  let count = f32(max(last, first) - first);
+  let shift = sum / max(count, 1.0);
   P[chunk * 3 * VECS + c] = pivot + shift;
   P[(chunk * 3 + 1) * VECS + c] = max(squares - sum * shift, Vec());
-  P[(chunk * 3 + 2) * VECS + c] = Vec() + f32(last - first);
+  P[(chunk * 3 + 2) * VECS + c] = Vec() + count;
 }

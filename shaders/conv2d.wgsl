@@ -4,7 +4,8 @@ enable subgroups; // where SUBGROUPS
 //   forward        Y[n, y, x, co] = sum_{ky, kx, ci} X[n, y*S - P + ky, x*S - P + kx, ci] * W[ky, kx, ci, co]
 //   backward-data  Y[n, y, x, co] = sum_{ky, kx, ci} X[n, (y + P - ky)/S, (x + P - kx)/S, ci] * W[ky, kx, ci, co]
 //                  over the taps for which the divisions are exact; X is the gradient of the convolution's output, and
-//                  W[ky, kx, ci, co] here is the filter's [ky, kx, co, ci]: it is read as it lies.
+//                  W[ky, kx, ci, co] here is the filter's [ky, kx, co, ci]: it is read as it lies, for DOTS along ci, unless
+//                  TRANSPOSED, where the host has swapped its channels (SwiftShader takes half as long for that)
 //   both           + R[n, y, x, co] where RESIDUAL
 //
 // GEMM: M = BATCH * GRID_H * GRID_W output pixels, N = OUT_C, K = KERNEL^2 * IN_C. Nothing is unrolled in memory.
@@ -26,8 +27,8 @@ enable subgroups; // where SUBGROUPS
 //   backward-data  sum g, sum g * xhat, as batch_norm_backward_partials makes them (which has the formulas), of the batch
 //                  norm with input N and channel figures FIGURES whose output's gradient is Y
 //
-// Layouts: X, Y, R, N are NHWC, W is [ky, kx, in, out] of the forward convolution. InVec is vec4f where IN_C is a multiple
-// of 4, else f32; OutVec likewise for OUT_C; FilterVec for the forward output's channels. The host guarantees COLUMNS
+// Layouts: X, Y, R, N are NHWC, W is [ky, kx, in, out] of the forward convolution, [ky, kx, out, in] where TRANSPOSED. InVec
+// is vec4f where IN_C is a multiple of 4, else f32; OutVec likewise for OUT_C; FilterVec for W's last axis. The host guarantees COLUMNS
 // divides OUT_C / width(OutVec) and gives TAPS = ceil(KERNEL / S) in backward-data,
 // KERNEL in forward, and WINDOW, the input pixels under PIXELS. ACTIVATE and REDUCE exclude each other.
 // include: pcg
@@ -51,6 +52,8 @@ const STRIDE = 1;
 const PADDING = 1;
 const PARTS = 1;
 const BACKWARD = false;
+const TRANSPOSED = false;
+const DOTS = false;       // BACKWARD and not TRANSPOSED
 const RESIDUAL = false;
 const ACTIVATE = true;
 const BOTH = true;
@@ -67,7 +70,7 @@ const BLOCK = 2;
 const BLOCKS = 2;     // PIXELS / BLOCK
 const TAPS = 3;
 const WINDOW = 6;
-const TAP = 4;        // vectors of a tap for a column: IN_WIDTH in forward, OUT_WIDTH in backward-data
+const TAP = 4;        // vectors of a tap for a column: OUT_WIDTH where DOTS, else IN_WIDTH
 const HELD = 2;       // ceil(TAPS * TAP * COLUMNS / LANES)
 const SUBGROUPS = false;
 const LANES = 8;
@@ -108,10 +111,10 @@ fn weightAt(part: i32, i: i32) -> FilterVec {
   }
 }
 
-// Vector `i` of a tap for column `j` and input vector `c`: in forward that of input channel i, all output channels of the
-// column; in backward-data that of output channel i, all input channels of c.
+// Vector `i` of a tap for column `j` and input vector `c`: that of input channel i, all output channels of the column; where
+// DOTS, that of output channel i, all input channels of c.
 fn weightsOf(tap: i32, i: i32, c: i32, j: i32) -> i32 {
-  if (BACKWARD) {
+  if (DOTS) {
     return (tap * OUT_C + j * OUT_WIDTH + i) * (IN_C / IN_WIDTH) + c;
   }
   return (tap * IN_C + c * IN_WIDTH + i) * (OUT_C / OUT_WIDTH) + j;
@@ -231,7 +234,8 @@ fn main(
                   // unroll
                   for (var q = 0; q < BLOCK; q++) {
                     value[q] = fma(vec4f(x[(b * BLOCK + q) * STRIDE + tx][k]), w, value[q]); // unless BACKWARD
-                    value[q][k] = along(x[b * BLOCK + q + TAPS - 1 - tx], w, value[q][k]); // where BACKWARD
+                    value[q] = fma(vec4f(x[b * BLOCK + q + TAPS - 1 - tx][k]), w, value[q]); // where TRANSPOSED
+                    value[q][k] = along(x[b * BLOCK + q + TAPS - 1 - tx], w, value[q][k]); // where DOTS
                   }
                 }
               }

@@ -125,7 +125,7 @@ export class Engine {
   }
 
   /** On a CPU, lanes that read one address pay for it each, and exchanging values is cheap; on a GPU it is the other way. */
-  private get traits(): DeviceTraits {
+  get traits(): DeviceTraits {
     const { features } = this.device;
     const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
     const sized = info.subgroupMinSize === LANES && info.subgroupMaxSize === LANES;

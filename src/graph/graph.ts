@@ -28,13 +28,22 @@ export interface Node<A = unknown> {
 /** A gradient where there is one. */
 export type Gradient = Tensor | undefined;
 
+/** What of a device decides which kernels an op becomes. */
+export interface LoweringOptions {
+  /**
+   * Convolutions do nothing but convolve, and what batch norm needs of their results is made by kernels of its own: for
+   * compilers that take seconds over what a convolution does besides.
+   */
+  readonly plainConvolutions?: boolean;
+}
+
 /** An entry of the op table: all that the graph knows about an operation. */
 export interface Op<A> {
   readonly name: string;
   /** The shape rule: shapes of the outputs (float32), from those of the inputs. Throws ShapeError where they do not fit. */
   outputs(inputs: readonly Tensor[], attributes: A): readonly Shape[];
   /** The kernels that compute it. `scratch` makes a tensor that lives as long as they run. */
-  lower(node: Node<A>, scratch: (shape: Shape) => Tensor): readonly Dispatch<Tensor>[];
+  lower(node: Node<A>, scratch: (shape: Shape) => Tensor, options: LoweringOptions): readonly Dispatch<Tensor>[];
   /**
    * Vector-Jacobian product: from the gradients of the outputs, those of the inputs for which `needed` is set, as new nodes.
    * What it reads of the forward pass is what the op saves. An op without one cannot be differentiated.

@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.js';
 import type { Dispatch } from '../kernels/dispatch.js';
 import { type FusionOptions, fuse } from './fuse.js';
-import { type Graph, type Node, type Shape, sizeOf, type Tensor } from './graph.js';
+import { type Graph, type LoweringOptions, type Node, type Shape, sizeOf, type Tensor } from './graph.js';
 import { packOp } from './ops/optimiser.js';
 
 /** What a graph becomes before there is a device: dispatches in order, and which piece of memory each tensor gets. */
@@ -32,7 +32,7 @@ export function resolveView(tensor: Tensor): { base: Tensor; offset: number } {
  * whole buffers and not ranges of an arena, since WebGPU forbids a dispatch to read one range of a buffer and write
  * another; outputs and packs get slots of their own.
  */
-export function plan(graph: Graph, outputs: readonly Tensor[], options: FusionOptions = {}): Plan {
+export function plan(graph: Graph, outputs: readonly Tensor[], options: FusionOptions & LoweringOptions = {}): Plan {
   const nodes = liveNodes(graph, outputs);
   const packed = packedTensors(nodes);
   const root = (tensor: Tensor) => {
@@ -50,7 +50,7 @@ export function plan(graph: Graph, outputs: readonly Tensor[], options: FusionOp
       dtype: 'f32',
       node,
     });
-    lowered.push(...node.op.lower(node, scratch));
+    lowered.push(...node.op.lower(node, scratch, options));
   }
   const dispatches = fuse(lowered, root, options);
 

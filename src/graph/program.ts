@@ -53,6 +53,7 @@ export class Program {
   ): Promise<Program> {
     const { dispatches, slots, places, peakBytes } = plan(graph, outputs, {
       softwareCompiler: engine.adapter.software,
+      plainConvolutions: engine.adapter.software && !engine.traits.subgroups,
     });
     for (const [tensor, bound] of bindings) requireBindable(tensor, bound, { graph, outputs, slots, places });
     const owned: GPUBuffer[] = [];

@@ -18,10 +18,9 @@ export const BATCH_NORM_EPSILON = 1e-5;
 
 const MAX_CHUNKS = 128;
 
-/** How rows are cut into chunks that are reduced apart: at most 128, none empty. */
-export function batchNormChunks({ rows }: { readonly rows: number }): { chunks: number; rowsPerChunk: number } {
-  const rowsPerChunk = Math.ceil(rows / MAX_CHUNKS);
-  return { chunks: Math.ceil(rows / rowsPerChunk), rowsPerChunk };
+/** Into how many chunks rows are cut that are reduced apart: at most 128, none empty. */
+export function batchNormChunks({ rows }: { readonly rows: number }): number {
+  return Math.ceil(rows / Math.ceil(rows / MAX_CHUNKS));
 }
 
 /** Of the shaders that fold ReLU and dropout in. */
@@ -32,28 +31,32 @@ export const foldConstants = ({ relu, dropout, stream }: BatchNormFold) => ({
   STREAM: stream,
 });
 
-const perChunkAndVector = (shape: BatchNormShape) =>
-  Math.ceil((batchNormChunks(shape).chunks * shape.channels) / vectorWidth(shape.channels) / WORKGROUP);
-
-/**
- * Statistics over chunks of rows: `x` is [rows, channels], `partials` [batchNormChunks(shape).chunks, 3, channels]: mean, sum
- * of squared deviations, count.
- */
-export function batchNormPartials<B>(shape: BatchNormShape, { x, partials }: { x: B; partials: B }): Dispatch<B> {
-  const { chunks, rowsPerChunk } = batchNormChunks(shape);
+/** Constants and workgroups of the kernels with an invocation for each chunk and vector of channels. */
+function overChunks({ rows, channels }: BatchNormShape, chunks: number) {
+  const width = vectorWidth(channels);
   return {
-    shader: 'batch_norm_partials',
     constants: {
-      WIDTH: vectorWidth(shape.channels),
-      ROWS: shape.rows,
-      CHANNELS: shape.channels,
+      WIDTH: width,
+      ROWS: rows,
+      CHANNELS: channels,
       CHUNKS: chunks,
-      ROWS_PER_CHUNK: rowsPerChunk,
+      ROWS_PER_CHUNK: Math.ceil(rows / chunks),
       WORKGROUP,
     },
-    bindings: [x, partials],
-    workgroups: [perChunkAndVector(shape), 1, 1],
+    workgroups: [Math.ceil((chunks * channels) / width / WORKGROUP), 1, 1] as const,
   };
+}
+
+/**
+ * Statistics over chunks of rows: `x` is [rows, channels], `partials` [chunks, 3, channels]: mean, sum of squared deviations,
+ * count, which is 0 for a chunk that no row is left for.
+ */
+export function batchNormPartials<B>(
+  shape: BatchNormShape,
+  { x, partials }: { x: B; partials: B },
+  chunks: number = batchNormChunks(shape),
+): Dispatch<B> {
+  return { shader: 'batch_norm_partials', bindings: [x, partials], ...overChunks(shape, chunks) };
 }
 
 /** Rows that a lane takes, so that merging the chunks, which every workgroup does, is little beside them. */
@@ -140,31 +143,26 @@ export function batchNormFigures<B>(
 
 /**
  * What {@link batchNormBackward} adds up: `x`, `gradient` (of the output) are [rows, channels], `figures` [4, channels],
- * `partials` [batchNormChunks(shape).chunks, 2, channels]. With `pooled`, `gradient` is that of the output's mean over
+ * `partials` [chunks, 2, channels]. With `pooled`, `gradient` is that of the output's mean over
  * `positions`, [rows / positions, channels], and that of the output is stored in `y`.
  */
 export function batchNormBackwardPartials<B>(
   shape: BatchNormShape,
   fold: BatchNormFold,
   b: { x: B; gradient: B; figures: B; step?: B | undefined; partials: B },
-  pooled?: { positions: number; y: B },
+  { pooled, chunks = batchNormChunks(shape) }: { pooled?: { positions: number; y: B }; chunks?: number } = {},
 ): Dispatch<B> {
-  const { chunks, rowsPerChunk } = batchNormChunks(shape);
+  const { constants, workgroups } = overChunks(shape, chunks);
   return {
     shader: 'batch_norm_backward_partials',
     constants: {
-      WIDTH: vectorWidth(shape.channels),
-      ROWS: shape.rows,
-      CHANNELS: shape.channels,
+      ...constants,
       ...foldConstants(fold),
-      CHUNKS: chunks,
-      ROWS_PER_CHUNK: rowsPerChunk,
       POOLED: pooled !== undefined,
       POSITIONS: pooled?.positions ?? 1,
-      WORKGROUP,
     },
     bindings: [b.x, b.gradient, b.figures, b.partials, ...(pooled ? [pooled.y] : []), ...stepOf(fold, b.step)],
-    workgroups: [perChunkAndVector(shape), 1, 1],
+    workgroups,
   };
 }
 

@@ -108,14 +108,15 @@ export interface Activation<B> {
 /** Both directions: from `input` to `output`; backward takes its pixels in stride² classes, each on the grid of the smaller. */
 function convolution<B>(
   { batch, kernel, stride }: Conv2dShape,
-  { input, output, backward }: { input: Plane; output: Plane; backward: boolean },
+  { input, output, backward, transposed }: { input: Plane; output: Plane; backward: boolean; transposed: boolean },
   { x, w, y, residual, activation, reduction }: Convolution<B>,
 ): Dispatch<B> {
   const grid = backward ? input : output;
   const taps = backward ? Math.ceil(kernel / stride) : kernel;
   const outWidth = vectorWidth(output.channels);
   const columns = columnsOf(output.channels / outWidth);
-  const [from, to] = backward ? [output, input] : [input, output];
+  const dots = backward && !transposed;
+  const [from, to] = dots ? [output, input] : [input, output];
   const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w);
   const tap = vectorWidth(from.channels);
   const { batchNorm } = reduction ?? {};
@@ -139,6 +140,8 @@ function convolution<B>(
       PADDING: padding(kernel),
       PARTS: filter.parts,
       BACKWARD: backward,
+      TRANSPOSED: transposed,
+      DOTS: dots,
       RESIDUAL: residual !== undefined,
       ACTIVATE: activation !== undefined,
       BOTH: activation?.activated !== undefined,
@@ -218,14 +221,15 @@ export function conv2dForward<B>(
   shape: Conv2dShape,
   { partials, ...buffers }: Omit<Convolution<B>, 'reduction'> & { partials?: B | undefined },
 ): Dispatch<B> {
-  const planes = { input: inputPlane(shape), output: outputPlane(shape), backward: false };
+  const planes = { input: inputPlane(shape), output: outputPlane(shape), backward: false, transposed: false };
   return convolution(shape, planes, { ...buffers, reduction: partials === undefined ? undefined : { partials } });
 }
 
 /**
  * Convolution, backward-data: the gradient of the input. `shape` is that of the forward convolution; `gradient` is
  * [batch, outHeight, outWidth, outChannels], `w` the {@link filterParts} of its filter [kernel, kernel, inChannels,
- * outChannels], `y` [batch, inHeight, inWidth, inChannels]; `residual`, of y's shape, is added on store. `reduction`, where
+ * outChannels] (or, `transposed`, those of what {@link transposeFilter} made of it), `y` [batch, inHeight, inWidth,
+ * inChannels]; `residual`, of y's shape, is added on store. `reduction`, where
  * {@link conv2dReducesGradients}: the sums that {@link batchNormBackwardPartials} would make of y, into `partials`
  * [conv2dChunks(shape).backward, 2, inChannels].
  */
@@ -233,14 +237,29 @@ export function conv2dBackwardData<B>(
   shape: Conv2dShape,
   {
     gradient,
+    transposed = false,
     ...rest
   }: Omit<Convolution<B>, 'x' | 'activation' | 'reduction'> & {
     gradient: B;
+    transposed?: boolean;
     reduction?: { partials: B; batchNorm: GradientReduction<B> } | undefined;
   },
 ): Dispatch<B> {
-  const planes = { input: outputPlane(shape), output: inputPlane(shape), backward: true };
+  const planes = { input: outputPlane(shape), output: inputPlane(shape), backward: true, transposed };
   return convolution(shape, planes, { x: gradient, ...rest });
+}
+
+/** Swap the channels of a filter: `x` [taps, inChannels, outChannels] to `y` [taps, outChannels, inChannels]. */
+export function transposeFilter<B>(
+  { taps, inChannels, outChannels }: { taps: number; inChannels: number; outChannels: number },
+  { x, y }: { x: B; y: B },
+): Dispatch<B> {
+  return {
+    shader: 'transpose_filter',
+    constants: { TAPS: taps, IN_C: inChannels, OUT_C: outChannels, WORKGROUP },
+    bindings: [x, y],
+    workgroups: [Math.ceil((taps * inChannels * outChannels) / WORKGROUP), 1, 1],
+  };
 }
 
 /** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows. */

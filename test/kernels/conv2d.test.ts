@@ -9,6 +9,7 @@ import {
   conv2dReducesGradients,
   conv2dSplits,
   filterParts,
+  transposeFilter,
 } from '../../src/kernels/conv2d.js';
 import { sumLeading } from '../../src/kernels/reduce.js';
 import { batchNormBackward, batchNormStatistics, EPSILON } from '../reference/batch-norm.js';
@@ -167,6 +168,18 @@ describe.each(cases)('convolution of $name', ({ shape, full, oh, ow, x, w, dy, r
       Math.max(...actual.map((value, c) => Math.abs(value - wanted[c]!)));
     expect(error(sum(0), dbeta)).toBeLessThanOrEqual(4 * TOLERANCE * size);
     expect(error(sum(1), dgamma)).toBeLessThanOrEqual(8 * TOLERANCE * size);
+  });
+
+  it('backward-data, from a filter whose channels are swapped', async () => {
+    const { kernel, inChannels, outChannels } = shape;
+    const { swapped } = await runKernel({ w, swapped: output(w.length) }, ({ w, swapped }) =>
+      transposeFilter({ taps: kernel ** 2, inChannels, outChannels }, { x: w, y: swapped }),
+    );
+    const filter = filterBuffers(swapped, { ...shape, inChannels: outChannels, outChannels: inChannels });
+    const { y } = await runKernel({ gradient: dy, ...filter, y: output(x.length) }, ({ gradient, y, ...rest }) =>
+      conv2dBackwardData(shape, { gradient, y, w: filterNames(rest), transposed: true }),
+    );
+    expectClose(y, reference.conv2dBackwardData(f64(dy), f64(w), full), TOLERANCE);
   });
 
   it('backward-weights', async () => {

@@ -29,9 +29,10 @@ it.each([
     const options = { ...OPTIONS, dropout: 0.3, augment: true, batch, outlierBatch };
     const { graph } = trainingStep(network, layout, [images(batch), images(outlierBatch)], SIZE, options);
     const convolutions = [...network.state.values()].filter(({ shape }) => shape.length === 4).length;
-    for (const softwareCompiler of [false, true]) {
-      const { dispatches, slots, peakBytes } = plan(graph, [], { softwareCompiler });
-      expect(dispatches.length).toBeLessThan(5 * convolutions);
+    for (const options of [{}, { softwareCompiler: true }, { softwareCompiler: true, plainConvolutions: true }]) {
+      const { dispatches, slots, peakBytes } = plan(graph, [], options);
+      // Where convolutions are plain, nobody waits for dispatches: the compiler takes long.
+      if (!options.plainConvolutions) expect(dispatches.length).toBeLessThan(5 * convolutions);
       expect(slots.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(1.3 * peakBytes);
     }
   },

@@ -4,7 +4,8 @@ import { type Gradient, type Op, requireShape, sizeOf, type Tensor } from '../gr
 
 type Fold = kernels.BatchNormFold;
 
-const matrix = (x: Tensor): kernels.BatchNormShape => {
+/** A tensor with its channels last, as batch norm sees it. */
+export const matrix = (x: Tensor): kernels.BatchNormShape => {
   const channels = x.shape.at(-1)!;
   return { rows: sizeOf(x.shape) / channels, channels };
 };
@@ -12,7 +13,7 @@ const matrix = (x: Tensor): kernels.BatchNormShape => {
 /** Statistics of chunks of x, where no convolution makes them as it stores x. */
 const partialsOp: Op<undefined> = {
   name: 'batch_norm_partials',
-  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)).chunks, 3, x!.shape.at(-1)!]],
+  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)), 3, x!.shape.at(-1)!]],
   lower: ({ inputs: [x], outputs: [partials] }) => [
     kernels.batchNormPartials(matrix(x!), { x: x!, partials: partials! }),
   ],
@@ -96,7 +97,7 @@ function backward(
 /** Inputs: x, the output's gradient, figures, step where there is dropout. */
 const backwardPartialsOp: Op<Fold> = {
   name: 'batch_norm_backward_partials',
-  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)).chunks, 2, x!.shape.at(-1)!]],
+  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)), 2, x!.shape.at(-1)!]],
   lower: ({ inputs: [x, gradient, figures, step], outputs: [partials], attributes }) => [
     kernels.batchNormBackwardPartials(matrix(x!), attributes, {
       x: x!,

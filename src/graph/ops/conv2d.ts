@@ -1,8 +1,9 @@
 import { ShapeError } from '../../errors.js';
-import type { BatchNormFold } from '../../kernels/batch-norm.js';
+import { type BatchNormFold, batchNormBackwardPartials, batchNormPartials } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/conv2d.js';
 import { sumLeading } from '../../kernels/reduce.js';
 import { type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
+import { matrix } from './batch-norm.js';
 
 type Conv2dShape = kernels.Conv2dShape;
 
@@ -24,9 +25,12 @@ const conv2dOp: Op<Conv2dShape> = {
     if (residual) requireShape('conv2d', 'residual', residual, output);
     return [output];
   },
-  lower: ({ inputs: [x, w, residual], outputs: [y, partials], attributes }) => [
-    kernels.conv2dForward(attributes, { x: x!, w: partsOf(w!), y: y!, residual, partials }),
-  ],
+  lower({ inputs: [x, w, residual], outputs: [y, partials], attributes }, _, { plainConvolutions }) {
+    const buffers = { x: x!, w: partsOf(w!), y: y!, residual };
+    if (!partials || !plainConvolutions) return [kernels.conv2dForward(attributes, { ...buffers, partials })];
+    const statistics = batchNormPartials(matrix(y!), { x: y!, partials }, partials.shape[0]!);
+    return [kernels.conv2dForward(attributes, buffers), statistics];
+  },
   statistics: (node) =>
     node.outputs[1] ??
     node.outputs[0]!.graph.amend(node, {}, [
@@ -76,12 +80,23 @@ type BackwardData = Conv2dShape & { residual: boolean; fold: BatchNormFold | und
 const backwardDataOp: Op<BackwardData> = {
   name: 'conv2d_backward_data',
   outputs: (_, shape) => [[shape.batch, shape.inHeight, shape.inWidth, shape.inChannels]],
-  lower({ inputs: [gradient, w, ...rest], outputs: [y, partials], attributes: { residual, fold, ...shape } }) {
-    const addend = residual ? rest.shift() : undefined;
+  lower({ inputs, outputs: [y, partials], attributes: { residual, fold, ...shape } }, scratch, { plainConvolutions }) {
+    const [gradient, w, ...rest] = inputs;
+    const buffers = { gradient: gradient!, y: y!, residual: residual ? rest.shift() : undefined };
     const [x, figures, step] = rest;
-    const reduction = fold && { partials: partials!, batchNorm: { x: x!, figures: figures!, step, fold } };
-    const buffers = { gradient: gradient!, w: partsOf(w!), y: y!, residual: addend, reduction };
-    return [kernels.conv2dBackwardData(shape, buffers)];
+    const batchNorm = fold && { x: x!, figures: figures!, step, fold };
+    if (!plainConvolutions) {
+      const reduction = batchNorm && { partials: partials!, batchNorm };
+      return [kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(w!), reduction })];
+    }
+    const { kernel, inChannels, outChannels } = shape;
+    const swapped = scratch([kernel, kernel, outChannels, inChannels]);
+    const sums = batchNorm && { ...batchNorm, gradient: y!, partials: partials! };
+    return [
+      kernels.transposeFilter({ taps: kernel ** 2, inChannels, outChannels }, { x: w!, y: swapped }),
+      kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(swapped), transposed: true }),
+      ...(sums ? [batchNormBackwardPartials(matrix(y!), fold, sums, { chunks: partials!.shape[0]! })] : []),
+    ];
   },
   plus(node, addend) {
     if (node.attributes.residual || node.attributes.fold) return false;

@@ -29,14 +29,16 @@ const poolBackwardOp: Op<{ shape: Shape; fold: BatchNormFold | undefined }> = {
     const { batch, positions, channels } = poolShape(y!);
     if (!fold) return [kernels.globalAveragePoolBackward(poolShape(y!), { gradient: gradient!, y: y! })];
     const buffers = { x: x!, gradient: gradient!, figures: figures!, step, partials: partials! };
-    return [batchNormBackwardPartials({ rows: batch * positions, channels }, fold, buffers, { positions, y: y! })];
+    return [
+      batchNormBackwardPartials({ rows: batch * positions, channels }, fold, buffers, { pooled: { positions, y: y! } }),
+    ];
   },
   gradientSums(node, { x, figures, step, fold }) {
     const { batch, positions, channels } = poolShape(x);
     const inputs = [x, figures, ...(fold.dropout > 0 ? [step!] : [])];
     const isLater = inputs.every((input) => x.graph.isAfter(node.outputs[0]!, input));
     if (node.attributes.fold || !isLater) return undefined;
-    const { chunks } = batchNormChunks({ rows: batch * positions });
+    const chunks = batchNormChunks({ rows: batch * positions });
     return x.graph.amend(node, { inputs, attributes: { fold } }, [chunks, 2, channels]);
   },
 };
