@@ -18,7 +18,7 @@ function source(name: string): string {
 export function compact(code: string): string {
   return code
     .split('\n')
-    .map((line) => (/\/\/ (unroll|(where|unless) \w+)$/.test(line) ? line : line.replace(/\/\/.*$/, '')).trim())
+    .map((line) => (/\/\/ (unroll|end|(where|unless) \w+:?)$/.test(line) ? line : line.replace(/\/\/.*$/, '')).trim())
     .filter((line) => line !== '')
     .join('\n');
 }
