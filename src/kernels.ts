@@ -22,4 +22,5 @@ export * from './kernels/gather-images.js';
 export * from './kernels/input-step.js';
 export * from './kernels/matmul.js';
 export * from './kernels/reduce.js';
+export * from './kernels/rows.js';
 export * from './kernels/sgd.js';

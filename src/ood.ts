@@ -28,10 +28,12 @@ export { Monitor, type MonitorState, type Tail } from './ood/monitor.js';
 export {
   energy,
   type FitInput,
+  fitArrays,
   maxLogit,
   msp,
   SCORES,
   type Score,
   type ScoreInput,
   type ScoreOptions,
+  scoreArrays,
 } from './ood/scores.js';

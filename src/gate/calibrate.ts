@@ -40,7 +40,11 @@ export async function calibrateGate(
   // Pictures may lie in folders that are no classes.
   const named = images.classNames?.length === network.config.classes ? images.classNames : undefined;
   const held: Network = { ...atPrecision(network, precision), classNames: network.classNames ?? named };
-  const [scored] = await scoreSets(engine, held, [images], [score], { temperature, epsilon, fits, onProgress, signal });
+  const [scored] = await scoreSets(engine, held, [images], [score], {
+    ...{ temperature, epsilon, fits, onProgress, signal },
+    // A gate compares what it is asked with these scores: both are made in one way.
+    onArrays: true,
+  });
   const gate: Gate = {
     network: held,
     ...{ precision, score, temperature, epsilon, accept },

@@ -3,7 +3,7 @@ import { DataError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import { Classifier, labelsOf, type Outputs } from '../nn/classifier.js';
 import type { Calibrator } from '../ood/calibrator.js';
-import { energy, findScore } from '../ood/scores.js';
+import { energy, findScore, scoreArrays } from '../ood/scores.js';
 import { DevicePictures, requireImages } from './device-pictures.js';
 import { calibratorsOf, type Gate } from './gate.js';
 import { decodeGate } from './gate-file.js';
@@ -162,7 +162,7 @@ export class Detector {
     const [plain, perturbed] = await Promise.all([run(this.plain), this.perturbed && run(this.perturbed)]);
     const head = { weight: network.state.get('fc.weight')!.data, bias: network.state.get('fc.bias')!.data };
     const scored = { ...(perturbed ?? plain), classes, head, temperature, epsilon, state: fit };
-    const scores = findScore(score).score(scored);
+    const scores = scoreArrays(findScore(score), scored);
     const energies = score === 'energy' ? scores.map((value) => -value) : energy(plain.logits, classes);
     const labels = labelsOf(plain.logits, classes);
     return Array.from(scores, (value, n) => {

@@ -17,6 +17,11 @@ export function relu<B>(size: number, { x, y }: { x: B; y: B }): Dispatch<B> {
   return { shader: 'relu', bindings: [x, y], ...vectors(size) };
 }
 
+/** y = min(x, most[0]), `size` elements. */
+export function clip<B>(size: number, { x, most, y }: { x: B; most: B; y: B }): Dispatch<B> {
+  return { shader: 'clip', bindings: [x, most, y], ...vectors(size) };
+}
+
 /** y = gradient where x > 0, else 0; x is ReLU's input. */
 export function reluBackward<B>(size: number, { x, gradient, y }: { x: B; gradient: B; y: B }): Dispatch<B> {
   return { shader: 'relu_backward', bindings: [x, gradient, y], ...vectors(size) };

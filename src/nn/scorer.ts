@@ -3,16 +3,26 @@ import { DataError, UsageError } from '../errors.js';
 import { type NdArray, quote } from '../formats/array.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import type { Engine } from '../gpu/engine.js';
+import type { Computer, Reduction } from '../ood/rows.js';
 import {
   checkScoreState,
+  type FitInput,
   findScore,
+  finishRows,
   type Head,
   type Perturbation,
+  type Score,
   type ScoreOptions,
+  type ScoreSettings,
   type ScoreState,
+  type Scoring,
+  scoreArrays,
+  sizesOf,
+  trainingSizes,
 } from '../ood/scores.js';
 import { Classifier, type Outputs } from './classifier.js';
 import { featuresOf, type Network } from './network.js';
+import { RowProgram } from './row-program.js';
 
 /** What each fitted score learned, by the score's name. */
 export type Fits = ReadonlyMap<string, ScoreState>;
@@ -60,13 +70,16 @@ export async function fitScores(
   const labels = training.labels && requireLabels(training, classes);
   const asked = new Asked(engine, network, options);
   const outputs = await asked.about(training).finally(() => asked.destroy());
-  const head = headOf(network);
-  return new Map(
-    fittedScores(names).map((name) => [
-      name,
-      findScore(name).fit!({ ...outputs, classes, labels, head }) as ScoreState,
-    ]),
-  );
+  const input: FitInput = { ...outputs, classes, labels, head: headOf(network) };
+  const shape = { ...trainingSizes(input), classes };
+  const compute = (how: 'each' | 'sum') => async (reduction: Reduction) => {
+    const program = await RowProgram.compile(engine, shape, reduction);
+    return program[how]({ ...outputs, labels }, options.signal).finally(() => program.destroy());
+  };
+  const on: Computer = { each: compute('each'), sum: compute('sum') };
+  const fits = new Map<string, ScoreState>();
+  for (const name of fittedScores(names)) fits.set(name, await findScore(name).fit!(input, on));
+  return fits;
 }
 
 /**
@@ -74,6 +87,7 @@ export async function fitScores(
  * @param names of scores in `SCORES`
  * @param options.temperature, options.epsilon as the scores take them; each has a default of its own
  * @param options.fits from {@link fitScores}, for the scores that need one
+ * @param options.onArrays score in float64 on the CPU, to the bit as `Detector` does, and not on the GPU
  * @returns one entry a set, in order
  * @throws UsageError for a score that does not exist, or was to be fitted and is not
  */
@@ -82,15 +96,17 @@ export async function scoreSets(
   network: Network,
   sets: readonly Images[],
   names: readonly string[],
-  options: ScoreOptions & Progress & { fits?: Fits | undefined } = {},
+  options: ScoreOptions & Progress & { fits?: Fits | undefined; onArrays?: boolean } = {},
 ): Promise<SetScores[]> {
-  const { fits = new Map<string, ScoreState>(), onProgress, signal, memory, ...scoreOptions } = options;
+  const { fits = new Map<string, ScoreState>(), onArrays, onProgress, signal, memory, ...scoreOptions } = options;
   const missing = fittedScores(names).find((name) => !fits.has(name));
   if (missing) throw new UsageError(`${missing} must be fitted on training images first`);
   const { classes } = network.config;
-  const head = headOf(network);
   const perturbations = new Map(names.map((name) => [name, perturbationOf(name, scoreOptions, fits)]));
   const asked = new Asked(engine, network, { onProgress, signal, memory });
+  const count = Math.max(...sets.map((set) => set.count));
+  const shape = { count, classes, size: featuresOf(network.config) };
+  const scorers = new Map<string, Scorer>();
   const scoreSet = async (set: Images): Promise<SetScores> => {
     const logits = new Float32Array(set.count * classes);
     const scores = new Map(names.map((name) => [name, new Float64Array(set.count)]));
@@ -100,20 +116,56 @@ export async function scoreSets(
       logits.set(plain.logits, start * classes);
       for (const [name, perturbation] of perturbations) {
         const outputs = perturbation ? await asked.about(piece, perturbation) : plain;
-        const values = findScore(name).score({ ...outputs, ...scoreOptions, classes, head, state: fits.get(name) });
-        scores.get(name)!.set(values, start);
+        scores.get(name)!.set(await scorers.get(name)!.score(outputs, signal), start);
       }
       start += piece.count;
     }
     return { logits, scores };
   };
   try {
+    for (const name of names) {
+      const settings = { ...scoreOptions, classes, head: headOf(network), state: fits.get(name) };
+      const score = findScore(name);
+      scorers.set(name, onArrays ? arrayScorer(score, settings) : await deviceScorer(engine, shape, score, settings));
+    }
     const results: SetScores[] = [];
     for (const set of sets) results.push(await scoreSet(set));
     return results;
   } finally {
+    for (const scorer of scorers.values()) scorer.destroy();
     asked.destroy();
   }
+}
+
+/** A score of what a network said of images. */
+interface Scorer {
+  score(outputs: Outputs, signal: AbortSignal | undefined): Promise<Float64Array>;
+  destroy(): void;
+}
+
+const arrayScorer = (score: Score, settings: ScoreSettings): Scorer => ({
+  score: async (outputs) => scoreArrays(score, { ...outputs, ...settings }),
+  destroy: () => {},
+});
+
+async function deviceScorer(
+  engine: Engine,
+  shape: { count: number; classes: number; size: number },
+  score: Score,
+  settings: ScoreSettings,
+): Promise<Scorer> {
+  let scoring: Scoring;
+  const program = await RowProgram.compile(engine, shape, (images) => {
+    scoring = score.score(images, settings);
+    return scoring.numbers;
+  });
+  return {
+    async score(outputs, signal) {
+      const { count } = sizesOf({ ...outputs, ...settings });
+      return finishRows(count, await program.each(outputs, signal), scoring.finish);
+    },
+    destroy: () => program.destroy(),
+  };
 }
 
 /** Images whose features are in memory at once: 34 MB of 128 each. */

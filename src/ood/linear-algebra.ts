@@ -84,29 +84,22 @@ export function vectorTimes(x: ArrayLike<number>, m: Float64Array, columns: numb
   return y;
 }
 
-/** Σ (rows - centre)ᵀ (rows - centre) / n [size, size] over n rows, where `centreOf` gives the place of each row's centre. */
-export function scatter(
-  rows: Float32Array,
-  size: number,
-  centres: Float64Array,
-  centreOf: (row: number) => number,
-): Float64Array {
-  const sum = new Float64Array(size * size);
-  const count = rows.length / size;
-  const x = new Float64Array(size);
-  for (let n = 0; n < count; n++) {
-    const centre = centreOf(n) * size;
-    for (let i = 0; i < size; i++) x[i] = rows[n * size + i]! - centres[centre + i]!;
-    for (let i = 0; i < size; i++) {
-      const xi = x[i]!;
-      for (let j = 0; j <= i; j++) sum[i * size + j] += xi * x[j]!;
+/** a bᵀ of matrices [n, n]. */
+export function timesTransposed(a: Float64Array, b: Float64Array, n: number): Float64Array {
+  const y = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) {
+      let sum = 0;
+      for (let k = 0; k < n; k++) sum += a[i * n + k]! * b[j * n + k]!;
+      y[i * n + j] = sum;
     }
   }
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j <= i; j++) {
-      sum[i * size + j] /= count;
-      sum[j * size + i] = sum[i * size + j]!;
-    }
-  }
-  return sum;
+  return y;
 }
+
+/** Variances up to this are zero: what rounding leaves of them in features of float32. */
+export function unresolved({ values }: Eigen): number {
+  return (values.length * FLOAT32_EPSILON) ** 2 * Math.max(...values.map(Math.abs));
+}
+
+export const FLOAT32_EPSILON = 2 ** -23;

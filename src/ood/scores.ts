@@ -11,6 +11,7 @@ import { react } from './scores/react.js';
 import type { Score } from './scores/score.js';
 import { vim } from './scores/vim.js';
 
+export { finishRows, fitArrays, scoreArrays } from './array-rows.js';
 export { type EnergyOptions, energy } from './scores/energy.js';
 export { maxLogit } from './scores/max-logit.js';
 export { msp } from './scores/msp.js';

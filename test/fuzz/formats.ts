@@ -16,7 +16,7 @@ import { decodeNetwork } from '../../src/nn/network-file.js';
 import { decodeFits, encodeFits } from '../../src/nn/scorer.js';
 import { wideResNet } from '../../src/nn/wide-resnet.js';
 import { readImageSet } from '../../src/node/images.js';
-import { findScore } from '../../src/ood/scores.js';
+import { findScore, fitArrays } from '../../src/ood/scores.js';
 import { cifar10Files, cifarBatch, tar, tarEntry } from '../formats/support/cifar.js';
 import { bytesOf, join, mutate, mutateJson, mutateNumbers, type Random, text } from './mutate.js';
 
@@ -243,12 +243,11 @@ const checkpointFile = encodeCheckpoint({
   },
   data: { inDistribution: 'a'.repeat(64), outliers: 'b'.repeat(64) },
 });
-const { fit } = findScore('knn');
 const features = Float32Array.from({ length: 4 * 64 }, (_, i) => Math.sin(i));
 const head = { weight: network.state.get('fc.weight')!.data, bias: network.state.get('fc.bias')!.data };
 const fitFile = encodeFits(
   new Map([
-    ['knn', fit!({ logits: new Float32Array(12), features, classes: 3, labels: Int32Array.of(0, 1, 2, 0), head })],
+    ['knn', (await fitArrays(findScore('knn'), { logits: new Float32Array(12), features, classes: 3, head }))!],
   ]),
   network,
 );

@@ -7,7 +7,7 @@ import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors
 import { atPrecision, type Gate } from '../../src/gate/gate.js';
 import { decodeGate, encodeGate } from '../../src/gate/gate-file.js';
 import { Calibrator } from '../../src/ood/calibrator.js';
-import { findScore } from '../../src/ood/scores.js';
+import { findScore, fitArrays } from '../../src/ood/scores.js';
 import { reference } from '../support/training.js';
 
 const network = { ...reference.network(), classNames: Array.from('abcdefghij') };
@@ -17,7 +17,7 @@ const scores = draws(400);
 const gate: Gate = { network, precision: 'float32', score: 'energy', accept: 0.95, calibration: { scores } };
 /** One with all that a gate may have: float16, a fitted score, an input step, a threshold a class. */
 const features = Float32Array.from(draws(30 * 64));
-const fit = findScore('mahalanobis').fit!({
+const fit = await fitArrays(findScore('mahalanobis'), {
   ...{
     logits: new Float32Array(300),
     classes: 10,

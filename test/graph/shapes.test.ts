@@ -3,12 +3,13 @@ import { EnergateError, ShapeError, UsageError } from '../../src/errors.js';
 import { Graph, type Shape } from '../../src/graph/graph.js';
 import { batchNorm } from '../../src/graph/ops/batch-norm.js';
 import { conv2d } from '../../src/graph/ops/conv2d.js';
-import { add, dropout, relu } from '../../src/graph/ops/elementwise.js';
+import { add, clip, dropout, relu } from '../../src/graph/ops/elementwise.js';
 import { energyLoss, lossStatistics } from '../../src/graph/ops/energy-loss.js';
 import { gatherImages } from '../../src/graph/ops/gather-images.js';
 import { matmul } from '../../src/graph/ops/matmul.js';
 import { pack, sgd, updateRunningStatistics } from '../../src/graph/ops/optimiser.js';
 import { globalAveragePool } from '../../src/graph/ops/pool.js';
+import { exponentials, generalisedEntropy, largest, prune, rowSquares, unitRows } from '../../src/graph/ops/rows.js';
 
 const graph = new Graph();
 const t = (name: string, ...shape: number[]) => graph.input(name, shape);
@@ -171,6 +172,21 @@ const REFUSALS: readonly [string, () => unknown, string][] = [
     'view part: 3 at element 32 does not lie, aligned to 64, in base of 100',
   ],
   ['another graph', () => add(t('a', 2), new Graph().input('b', [2])), 'add: b belongs to another graph'],
+  ['clip: the most', () => clip(t('x', 5), t('most', 5)), 'clip: most most is 5, but 1 is needed'],
+  ['exponentials: rank', () => exponentials(t('l', 5), 1), 'exponentials: logits l is 5, but *x* is needed'],
+  [
+    'generalised entropy: rank',
+    () => generalisedEntropy(t('l', 2, 3, 4), { gamma: 0.1, count: 2 }),
+    'largest: operand l is 2x3x4, but *x* is needed',
+  ],
+  [
+    'largest: those before',
+    () => largest(t('x', 2, 9), 4, { previous: t('p', 2, 3) }),
+    'largest: previous p is 2x3, but 2x4 is needed',
+  ],
+  ['prune: rank', () => prune(t('x', 5), 1), 'largest: operand x is 5, but *x* is needed'],
+  ['row squares: rank', () => rowSquares(t('x', 5)), 'row_squares: operand x is 5, but *x* is needed'],
+  ['unit rows: rank', () => unitRows(t('x', 5)), 'unit_rows: operand x is 5, but *x* is needed'],
 ];
 
 it.each(REFUSALS)('%s', (_, build, message) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { add, dropout, relu, reluBackward } from '../../src/kernels/elementwise.js';
+import { add, clip, dropout, relu, reluBackward } from '../../src/kernels/elementwise.js';
 import * as reference from '../reference/layers.js';
 import { output, runKernel } from '../support/gpu.js';
 import { f64, noise } from '../support/numbers.js';
@@ -14,6 +14,11 @@ describe.each([1, 5, 64, 131, 1030, 4100])('%i elements', (size) => {
   it('add, to the last bit', async () => {
     const { y } = await runKernel({ a, b, y: output(size) }, ({ a, b, y }) => add(size, { a, b, y }));
     expect(y).toEqual(f32(reference.add(f64(a), f64(b))));
+  });
+
+  it('clip, to the last bit', async () => {
+    const { y } = await runKernel({ x: a, most: Float32Array.of(0.1), y: output(size) }, (names) => clip(size, names));
+    expect(y).toEqual(a.map((value) => Math.min(value, Math.fround(0.1))));
   });
 
   it('relu and its gradient, which is 0 at 0', async () => {

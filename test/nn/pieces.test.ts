@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import type { ImageSource } from '../../src/data/image-set.js';
-import type { Engine } from '../../src/gpu/engine.js';
 import type { Outputs } from '../../src/nn/classifier.js';
 import { type OutputMemory, scoreSets } from '../../src/nn/scorer.js';
+import { engine } from '../support/gpu.js';
 import { reference } from '../support/training.js';
 
 it('a set of more images than are scored at once is put together from its pieces, in order', async () => {
@@ -17,7 +17,7 @@ it('a set of more images than are scored at once is put together from its pieces
     gather: async () => new Uint8Array(),
   };
   const asked: number[] = [];
-  // Remembers all, so that nothing is asked of a device: the logits of image n are n / count and zeros.
+  // Remembers all, so that no network is asked: the logits of image n are n / count and zeros.
   const memory: OutputMemory = {
     async get(_, images): Promise<Outputs> {
       asked.push(images.count);
@@ -31,7 +31,7 @@ it('a set of more images than are scored at once is put together from its pieces
     put: async () => {},
   };
   const done: number[] = [];
-  const [scored, again] = await scoreSets({} as Engine, reference.network(), [large, large], ['maxlogit', 'msp'], {
+  const [scored, again] = await scoreSets(engine, reference.network(), [large, large], ['maxlogit', 'msp'], {
     memory,
     onProgress: (images) => done.push(images),
   });

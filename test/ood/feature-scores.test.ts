@@ -4,7 +4,7 @@ import { DataError, UsageError } from '../../src/errors.js';
 import { toFloat32 } from '../../src/formats/array.js';
 import { readNpz } from '../../src/formats/npz.js';
 import { symmetricEigen } from '../../src/ood/linear-algebra.js';
-import { findScore } from '../../src/ood/scores.js';
+import { findScore, fitArrays, scoreArrays } from '../../src/ood/scores.js';
 
 /** NumPy's float64 figures, by the papers' formulas (numpy.linalg.pinv and eigh, numpy.percentile): 16 features, 5 classes. */
 const path = new URL('../fixtures/reference/feature-scores.npz', import.meta.url);
@@ -17,10 +17,10 @@ const training = { logits: float64('train_logits'), classes, features: float32('
 const input = { logits: float64('test_logits'), classes, features: float32('test_features'), head };
 
 describe('scores of features agree with NumPy', () => {
-  it.each(['knn', 'vim', 'gen', 'react', 'ash'])('%s', (name) => {
+  it.each(['knn', 'vim', 'gen', 'react', 'ash'])('%s', async (name) => {
     const score = findScore(name);
-    const state = score.fit?.(training);
-    const actual = score.score({ ...input, state });
+    const state = await fitArrays(score, training);
+    const actual = scoreArrays(score, { ...input, state });
     const expected = float64(name);
     expect(actual).toHaveLength(expected.length);
     // Training features are kept as float32 by knn, whose distances near 0 are differences of numbers near 1.
@@ -29,24 +29,24 @@ describe('scores of features agree with NumPy', () => {
     });
   });
 
-  it.each(['mahalanobis', 'knn', 'vim', 'react', 'ash'])('%s refuses features that are not finite', (name) => {
+  it.each(['mahalanobis', 'knn', 'vim', 'react', 'ash'])('%s refuses features that are not finite', async (name) => {
     const features = input.features.slice();
     features[3] = Number.NaN;
     const score = findScore(name);
     const labels = Int32Array.from({ length: 300 }, (_, i) => i % classes);
-    const state = score.fit?.({ ...training, labels });
-    expect(() => score.score({ ...input, features, state })).toThrow(DataError);
-    expect(() => score.score({ ...input, features, state })).toThrow('feature 3 is NaN');
+    const state = await fitArrays(score, { ...training, labels });
+    expect(() => scoreArrays(score, { ...input, features, state })).toThrow(DataError);
+    expect(() => scoreArrays(score, { ...input, features, state })).toThrow('feature 3 is NaN');
   });
 
   it.each(['mahalanobis', 'knn', 'vim', 'react'])('%s refuses to score before it is fitted', (name) => {
-    expect(() => findScore(name).score(input)).toThrow(UsageError);
-    expect(() => findScore(name).score(input)).toThrow(`${name} must be fitted on training images first`);
+    expect(() => scoreArrays(findScore(name), input)).toThrow(UsageError);
+    expect(() => scoreArrays(findScore(name), input)).toThrow(`${name} must be fitted on training images first`);
   });
 
   it('react, ash and vim need the last layer', () => {
     const { head: _, ...headless } = input;
-    expect(() => findScore('ash').score(headless)).toThrow(
+    expect(() => scoreArrays(findScore('ash'), headless)).toThrow(
       "ash uses the last layer; give its weight and bias as 'head'",
     );
   });

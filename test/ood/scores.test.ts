@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DataError, UsageError } from '../../src/errors.js';
 import { readNpz } from '../../src/formats/npz.js';
-import { energy, findScore, maxLogit, msp, SCORES } from '../../src/ood/scores.js';
+import { energy, findScore, maxLogit, msp, SCORES, scoreArrays } from '../../src/ood/scores.js';
 
 const goldenFile = new URL('../../../shared/reference/scores-wrn-10-1.npz', import.meta.url);
 
@@ -86,19 +86,19 @@ describe('the registry', () => {
     expect(Object.keys(SCORES)).toEqual([
       ...['msp', 'energy', 'maxlogit', 'odin', 'mahalanobis', 'knn', 'vim', 'gen', 'react', 'ash'],
     ]);
-    for (const [name, { description, uses, score }] of Object.entries(SCORES)) {
-      expect(description, name).not.toBe('');
-      if (uses === 'features') {
-        expect(() => score({ logits, classes: 3 }), name).toThrow(UsageError);
+    for (const [name, score] of Object.entries(SCORES)) {
+      expect(score.description, name).not.toBe('');
+      if (score.uses === 'features') {
+        expect(() => scoreArrays(score, { logits, classes: 3 }), name).toThrow(UsageError);
         continue;
       }
-      const [confident, unsure] = score({ logits, classes: 3 });
+      const [confident, unsure] = scoreArrays(score, { logits, classes: 3 });
       expect(confident, name).toBeGreaterThan(unsure!);
     }
   });
 
   it('has the negative energy for the energy, at the given temperature', () => {
-    const score = findScore('energy').score({ logits, classes: 3, temperature: 2 });
+    const score = scoreArrays(findScore('energy'), { logits, classes: 3, temperature: 2 });
     const e = energy(logits, 3, { temperature: 2 });
     expect([...score]).toEqual([...e].map((value) => -value));
   });

@@ -1,7 +1,6 @@
 import type { Engine } from '../../gpu/engine.js';
-import { scoreSets } from '../../nn/scorer.js';
+import { type SetScores, scoreSets } from '../../nn/scorer.js';
 import { AVERAGE, evaluate } from '../../ood/evaluate.js';
-import { energy } from '../../ood/scores.js';
 import { dashOf, type Line, lines } from '../../report/charts.js';
 import type { Colour } from '../../report/draw.js';
 import { percent } from '../../report/table.js';
@@ -16,21 +15,21 @@ const TEMPERATURES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 export async function temperature(engine: Engine, context: Context): Promise<Outcome> {
   const { inputs, memory, protocol, seed, signal, quiet } = context;
   const network = inputs.networks.get('base')!;
-  const { classes } = network.config;
   const sets = [inputs.inDistribution, ...inputs.ood];
   const total = sets.reduce((sum, { count }) => sum + count, 0);
   const progress = startProgress({ label: 'score', total, unit: 'images', quiet });
-  const outputs = await scoreSets(engine, network, sets, [], {
-    memory,
-    signal,
-    onProgress: (done) => progress.update(done),
-  });
+  const scored: SetScores[][] = [];
+  for (const [i, temperature] of TEMPERATURES.entries()) {
+    // The network is asked for the first, and remembered for the others.
+    const onProgress = i === 0 ? (done: number) => progress.update(done) : undefined;
+    scored.push(await scoreSets(engine, network, sets, ['energy'], { temperature, memory, signal, onProgress }));
+  }
   progress.end();
-  const scoresOf = (logits: Float32Array) =>
-    new Map(TEMPERATURES.map((T) => [String(T), energy(logits, classes, { temperature: T }).map((e) => -e)] as const));
+  const scoresOf = (set: number) =>
+    new Map(TEMPERATURES.map((T, i) => [String(T), scored[i]![set]!.scores.get('energy')!] as const));
   const evaluation = evaluate({
-    inDistribution: scoresOf(outputs[0]!.logits),
-    ood: inputs.ood.map(({ name }, i) => ({ name, scores: scoresOf(outputs[i + 1]!.logits) })),
+    inDistribution: scoresOf(0),
+    ood: inputs.ood.map(({ name }, i) => ({ name, scores: scoresOf(i + 1) })),
     protocol,
     seed,
     resamples: 0,

@@ -36,6 +36,20 @@ export function relu(x: Tensor): Tensor {
   return x.graph.apply(reluOp, [x], undefined)[0]!;
 }
 
+const clipOp: Op<undefined> = {
+  name: 'clip',
+  outputs([x, most]) {
+    requireShape('clip', 'most', most!, [1]);
+    return [x!.shape];
+  },
+  lower: ({ inputs: [x, most], outputs: [y] }) => [kernels.clip(sizeOf(y!.shape), { x: x!, most: most!, y: y! })],
+};
+
+/** min(x, most), of any shape; `most` is [1]. */
+export function clip(x: Tensor, most: Tensor): Tensor {
+  return x.graph.apply(clipOp, [x, most], undefined)[0]!;
+}
+
 interface DropoutAttributes {
   readonly rate: number;
   readonly stream: number;

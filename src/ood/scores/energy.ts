@@ -1,4 +1,4 @@
-import { checkTemperature, type Logits, mapRows, type Score, sumExp } from './score.js';
+import { checkTemperature, type Logits, logSumExp, mapRows, type Score } from './score.js';
 
 export interface EnergyOptions {
   /** T > 0; 1 by default. */
@@ -14,10 +14,16 @@ export interface EnergyOptions {
  */
 export function energy(logits: Logits, classes: number, { temperature = 1 }: EnergyOptions = {}): Float64Array {
   checkTemperature(temperature);
-  return mapRows(logits, classes, (row, max) => -max - temperature * Math.log(sumExp(row, max, temperature)));
+  return mapRows({ logits, classes, temperature }, (exponentials) => -logSumExp(exponentials, classes, temperature));
 }
 
 export const energyScore: Score = {
   description: 'negative energy, T·logsumexp(f/T) (Liu et al. 2020)',
-  score: ({ logits, classes, temperature = 1 }) => energy(logits, classes, { temperature }).map((e) => -e),
+  score({ logits }, { classes, temperature = 1 }) {
+    checkTemperature(temperature);
+    return {
+      numbers: [logits.exponentials(temperature)],
+      finish: (exponentials) => logSumExp(exponentials, classes, temperature),
+    };
+  },
 };

@@ -1,6 +1,7 @@
 import { DataError } from '../../errors.js';
-import { cutoff, scatter, symmetricEigen, vectorTimes } from '../linear-algebra.js';
-import { featureRows, fitted, float64, type Score, type ScoreState } from './score.js';
+import { symmetricEigen, unresolved, vectorTimes } from '../linear-algebra.js';
+import { scatter } from '../scatter.js';
+import { fitted, float64, rowsOf, type Score, type ScoreState } from './score.js';
 
 const EPSILON = 0.0014;
 
@@ -13,24 +14,21 @@ export const mahalanobis: Score = {
   description: 'distance to the nearest class mean under one covariance (Lee et al. 2018; epsilon 0.0014)',
   uses: 'features',
   labelled: true,
-  fit({ logits, classes, features: given, labels }) {
-    const { features, rows, size } = featureRows('mahalanobis', { features: given, logits, classes });
+  async fit({ logits, classes, labels }, on) {
     if (!labels) throw new DataError('mahalanobis is fitted on labelled images, but these have no labels');
-    const means = new Float64Array(classes * size);
+    const count = rowsOf(logits, classes);
     const counts = new Float64Array(classes);
-    for (let n = 0; n < rows; n++) {
-      counts[labels[n]!]!++;
-      for (let i = 0; i < size; i++) means[labels[n]! * size + i] += features[n * size + i]!;
-    }
+    for (let n = 0; n < count; n++) counts[labels[n]!]!++;
     const empty = counts.indexOf(0);
     if (empty >= 0) throw new DataError(`class ${empty} has no training image; mahalanobis needs some of every class`);
-    for (let i = 0; i < means.length; i++) means[i] /= counts[Math.floor(i / size)]!;
-    const eigen = symmetricEigen(
-      scatter(features, size, means, (n) => labels[n]!),
-      size,
-    );
+    const [sums] = await on.sum(({ features, labels }) => [labels.cross(features)]);
+    const size = sums!.length / classes;
+    const means = sums!.map((value, at) => value / counts[Math.floor(at / size)]!);
+    const centres = means.map((value) => -value);
+    const covariance = await scatter(on, ({ features, labels }) => features.plus(labels.times(centres)), count);
+    const eigen = symmetricEigen(covariance, size);
     // Directions in which the training features do not vary at all say nothing: the pseudo-inverse leaves them out.
-    const least = cutoff(eigen);
+    const least = unresolved(eigen);
     const whitening = eigen.vectors.map((value, at) => {
       const variance = eigen.values[at % size]!;
       return variance > least ? value / Math.sqrt(variance) : 0;
@@ -49,21 +47,10 @@ export const mahalanobis: Score = {
       means: Float32Array.from(means),
     };
   },
-  score(input) {
-    const { means, whitening, centre, size } = whitened(input.state);
-    const { features, rows } = featureRows('mahalanobis', input);
-    const scores = new Float64Array(rows).fill(-Infinity);
-    const h = new Float64Array(size);
-    for (let n = 0; n < rows; n++) {
-      for (let i = 0; i < size; i++) h[i] = features[n * size + i]! - centre[i]!;
-      const z = vectorTimes(h, whitening, size);
-      for (let c = 0; c < means.length; c += size) {
-        let square = 0;
-        for (let i = 0; i < size; i++) square += (z[i]! - means[c + i]!) ** 2;
-        scores[n] = Math.max(scores[n]!, -square / 2);
-      }
-    }
-    return scores;
+  score({ features }, { state }) {
+    const { means, whitening, centre } = whitened(state);
+    const z = features.plus(centre.map((value) => -value)).times(whitening);
+    return { numbers: [z.fromNearest(means).squares()], finish: ([square]) => -square! / 2 };
   },
 };
 

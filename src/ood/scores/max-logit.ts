@@ -6,10 +6,10 @@ import { type Logits, mapRows, type Score } from './score.js';
  * @throws {DataError} if a logit is not finite or the logits are not whole rows of `classes`.
  */
 export function maxLogit(logits: Logits, classes: number): Float64Array {
-  return mapRows(logits, classes, (_, max) => max);
+  return mapRows({ logits, classes }, (exponentials) => exponentials[0]!);
 }
 
 export const maxLogitScore: Score = {
   description: 'maximum logit (Hendrycks et al. 2022)',
-  score: ({ logits, classes }) => maxLogit(logits, classes),
+  score: ({ logits }) => ({ numbers: [logits.exponentials(1)], finish: ([largest]) => largest! }),
 };

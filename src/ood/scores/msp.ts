@@ -1,4 +1,4 @@
-import { type Logits, mapRows, type Score, sumExp } from './score.js';
+import { type Logits, mapRows, maxSoftmax, type Score } from './score.js';
 
 /**
  * The maximum softmax probability, max_k softmax(f(x))_k, of each image (Hendrycks and Gimpel 2017).
@@ -6,10 +6,13 @@ import { type Logits, mapRows, type Score, sumExp } from './score.js';
  * @throws {DataError} if a logit is not finite or the logits are not whole rows of `classes`.
  */
 export function msp(logits: Logits, classes: number): Float64Array {
-  return mapRows(logits, classes, (row, max) => 1 / sumExp(row, max, 1));
+  return mapRows({ logits, classes }, (exponentials) => maxSoftmax(exponentials, classes));
 }
 
 export const mspScore: Score = {
   description: 'maximum softmax probability (Hendrycks & Gimpel 2017)',
-  score: ({ logits, classes }) => msp(logits, classes),
+  score: ({ logits }, { classes }) => ({
+    numbers: [logits.exponentials(1)],
+    finish: (exponentials) => maxSoftmax(exponentials, classes),
+  }),
 };

@@ -1,4 +1,4 @@
-import { checkTemperature, mapRows, type Score, sumExp } from './score.js';
+import { checkTemperature, maxSoftmax, type Score } from './score.js';
 
 const TEMPERATURE = 1000;
 const EPSILON = 0.0014;
@@ -10,8 +10,11 @@ export const odin: Score = {
     checkTemperature(temperature);
     return epsilon === 0 ? undefined : { epsilon, of: 'cross-entropy', temperature };
   },
-  score({ logits, classes, temperature = TEMPERATURE }) {
+  score({ logits }, { classes, temperature = TEMPERATURE }) {
     checkTemperature(temperature);
-    return mapRows(logits, classes, (row, max) => 1 / sumExp(row, max, temperature));
+    return {
+      numbers: [logits.exponentials(temperature)],
+      finish: (exponentials) => maxSoftmax(exponentials, classes),
+    };
   },
 };

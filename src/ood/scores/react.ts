@@ -1,5 +1,4 @@
-import { DataError } from '../../errors.js';
-import { energyOfFeatures, featureRows, fitted, float64, type Score } from './score.js';
+import { energyOfFeatures, fitted, float64, type Score } from './score.js';
 
 const PERCENTILE = 0.9;
 
@@ -7,9 +6,7 @@ const PERCENTILE = 0.9;
 export const react: Score = {
   description: 'energy with features clipped at their 90th percentile in training (Sun et al. 2021)',
   uses: 'features',
-  fit(training) {
-    const { features } = featureRows('react', training);
-    if (features.length === 0) throw new DataError('react is fitted on training images, but there are none');
+  async fit({ features }) {
     const sorted = features.slice().sort();
     // Between order statistics, linearly: numpy.percentile.
     const at = PERCENTILE * (sorted.length - 1);
@@ -18,8 +15,8 @@ export const react: Score = {
     return { threshold: float64([], Float64Array.of(below + (at % 1) * (above - below))) };
   },
   shapes: () => ({ threshold: [] }),
-  score(input) {
-    const [threshold] = fitted('react', input.state, 'threshold');
-    return energyOfFeatures('react', input, (row) => row.map((value) => Math.min(value, threshold!)));
+  score({ features }, settings) {
+    const [threshold] = fitted('react', settings.state, 'threshold');
+    return energyOfFeatures('react', features.clip(threshold!), settings);
   },
 };

@@ -1,5 +1,6 @@
 import { DataError, UsageError } from '../../errors.js';
 import type { NdArray } from '../../formats/array.js';
+import type { Computer, ImageRows, Rows } from '../rows.js';
 
 /** Logits of N images over K classes, row-major: image n's are at `[n·K, (n+1)·K)`. */
 export type Logits = Float32Array | Float64Array | readonly number[];
@@ -23,16 +24,20 @@ export interface Head {
 /** What a score learns of training images: arrays by name. */
 export type ScoreState = Readonly<Record<string, NdArray>>;
 
-/** What a score may be computed from. */
-export interface ScoreInput extends ScoreOptions {
-  logits: Logits;
+/** What a score is computed with, beside rows of images. */
+export interface ScoreSettings extends ScoreOptions {
   /** K, the number of logits of an image. */
   classes: number;
-  /** [N, D], the input of the last layer. */
-  features?: Float32Array | undefined;
   head?: Head | undefined;
   /** What {@link Score.fit} gave. */
   state?: ScoreState | undefined;
+}
+
+/** What a score may be computed from. */
+export interface ScoreInput extends ScoreSettings {
+  logits: Logits;
+  /** [N, D], the input of the last layer. */
+  features?: Float32Array | undefined;
 }
 
 /** What a score is fitted on: training images, in evaluation mode and not augmented. */
@@ -58,6 +63,13 @@ export type Perturbation = { readonly epsilon: number } & (
     }
 );
 
+/** How a score is made: a few numbers an image, computed wherever the rows are, and the score of these, in float64. */
+export interface Scoring {
+  readonly numbers: readonly Rows[];
+  /** @param numbers of one image, a list for each of the above */
+  finish(...numbers: readonly Float64Array[]): number;
+}
+
 /** An out-of-distribution score: one number an image, the higher the more in-distribution. */
 export interface Score {
   /** One line for `--help`. */
@@ -67,13 +79,85 @@ export interface Score {
   /** What it is fitted on must have labels. */
   readonly labelled?: true;
   /** @throws {DataError} where there are too few images, or no labels and it needs them */
-  fit?(training: FitInput): ScoreState;
+  fit?(training: FitInput, on: Computer): Promise<ScoreState>;
   /** The shapes of what {@link Score.fit} gives, for features of this size; -1 is any number above 0. */
   shapes?(size: number, classes: number): Readonly<Record<string, readonly number[]>>;
   /** The input step that the outputs it is given must have been made with; none where ε is 0. */
   perturbation?(options: ScoreOptions, state: ScoreState | undefined): Perturbation | undefined;
-  /** @returns N scores. */
-  score(input: ScoreInput): Float64Array;
+  /** @throws {UsageError} where an option is out of range, or it needs what is not there */
+  score(images: ImageRows, settings: ScoreSettings): Scoring;
+}
+
+/** {@link Rows.exponentials} of one row of logits. */
+export type Exponentials = ArrayLike<number>;
+
+/** {@link Rows.exponentials} of one row of logits, in float64. */
+export function exponentialsOf(logits: Logits, temperature: number): Exponentials {
+  let best = 0;
+  for (let k = 1; k < logits.length; k++) if (logits[k]! > logits[best]!) best = k;
+  let others = 0;
+  let excess = 0;
+  for (let k = 0; k < logits.length; k++) {
+    if (k === best) continue;
+    const difference = (logits[k]! - logits[best]!) / temperature;
+    others += Math.exp(difference);
+    excess += Math.expm1(difference);
+  }
+  return [logits[best]!, others, excess];
+}
+
+/** T log Σ_k exp(f_k/T) over K `classes`. */
+export function logSumExp(exponentials: Exponentials, classes: number, temperature = 1): number {
+  const [largest, others, excess] = [exponentials[0]!, exponentials[1]!, exponentials[2]!];
+  const log = others < classes / 2 ? Math.log1p(others) : Math.log(classes) + Math.log1p(excess / classes);
+  return largest + temperature * log;
+}
+
+/** max_k softmax(f/T)_k over K `classes`. */
+export function maxSoftmax(exponentials: Exponentials, classes: number): number {
+  const [others, excess] = [exponentials[1]!, exponentials[2]!];
+  return 1 / (others < classes / 2 ? 1 + others : classes + excess);
+}
+
+/**
+ * f of {@link Exponentials} of each row of logits.
+ * @throws {DataError} if a logit is not finite or they are not whole rows of `classes`
+ */
+export function mapRows(
+  { logits, classes, temperature = 1 }: Pick<ScoreInput, 'logits' | 'classes' | 'temperature'>,
+  f: (exponentials: Exponentials) => number,
+): Float64Array {
+  const { count } = sizesOf({ logits, classes });
+  return Float64Array.from({ length: count }, (_, n) =>
+    f(exponentialsOf(logits.slice(n * classes, (n + 1) * classes), temperature)),
+  );
+}
+
+/** @throws {UsageError} if the temperature is not a positive number. */
+export function checkTemperature(temperature: number): void {
+  if (!(temperature > 0 && temperature < Infinity)) {
+    throw new UsageError(`the temperature is ${temperature}; it must be a positive number`);
+  }
+}
+
+/** An array that was fitted. @throws {UsageError} where the score was not */
+export function fitted(name: string, state: ScoreState | undefined, key: string): Float64Array {
+  const array = state?.[key];
+  if (!array) throw new UsageError(`${name} must be fitted on training images first`);
+  return Float64Array.from(array.data as Float64Array);
+}
+
+/** float64 of a shape. */
+export const float64 = (shape: readonly number[], data: Float64Array): NdArray => ({ dtype: 'float64', shape, data });
+
+/** The score of logits that the last layer makes of changed features: logsumexp(weight features + bias). */
+export function energyOfFeatures(name: string, features: Rows, { head, classes }: ScoreSettings): Scoring {
+  if (!head) throw new UsageError(`${name} uses the last layer; give its weight and bias as 'head'`);
+  const { weight, bias } = head;
+  const size = features.columns;
+  const transposed = Float64Array.from(weight, (_, at) => weight[(at % classes) * size + Math.floor(at / classes)]!);
+  const logits = features.times(transposed, Float64Array.from(bias));
+  return { numbers: [logits.exponentials(1)], finish: (exponentials) => logSumExp(exponentials, classes) };
 }
 
 /**
@@ -90,81 +174,32 @@ export function rowsOf(logits: Logits, classes: number): number {
   return logits.length / classes;
 }
 
-/** f of each row of logits and its largest. @throws {DataError} if a logit is not finite */
-export function mapRows(logits: Logits, classes: number, f: (row: Logits, max: number) => number): Float64Array {
-  const rows = rowsOf(logits, classes);
-  const result = new Float64Array(rows);
-  for (let n = 0; n < rows; n++) {
-    const row = logits.slice(n * classes, (n + 1) * classes);
-    let max = -Infinity;
-    for (const value of row) {
-      if (!Number.isFinite(value))
-        throw new DataError(`row ${n} of the logits holds ${value}; every logit must be finite`);
-      max = Math.max(max, value);
-    }
-    result[n] = f(row, max);
+/**
+ * N and D, of what a network said of images.
+ * @throws {DataError} where logits or features are not whole rows, or one is not finite
+ */
+export function sizesOf({ logits, classes, features }: Pick<ScoreInput, 'logits' | 'classes' | 'features'>): {
+  count: number;
+  size: number;
+} {
+  const count = rowsOf(logits, classes);
+  for (let at = 0; at < logits.length; at++) {
+    if (Number.isFinite(logits[at])) continue;
+    const row = Math.floor(at / classes);
+    throw new DataError(`row ${row} of the logits holds ${logits[at]}; every logit must be finite`);
   }
-  return result;
-}
-
-/** Σ_k exp((f_k - max)/T): at least 1 and at most K, however large the logits. */
-export function sumExp(row: Logits, max: number, temperature: number): number {
-  let sum = 0;
-  for (const value of row) sum += Math.exp((value - max) / temperature);
-  return sum;
-}
-
-/** @throws {UsageError} if the temperature is not a positive number. */
-export function checkTemperature(temperature: number): void {
-  if (!(temperature > 0 && temperature < Infinity)) {
-    throw new UsageError(`the temperature is ${temperature}; it must be a positive number`);
-  }
-}
-
-/** Features as rows: their number and size. @throws {UsageError} where the score was given none */
-export function featureRows(
-  name: string,
-  { features, logits, classes }: Pick<ScoreInput, 'features' | 'logits' | 'classes'>,
-): { features: Float32Array; rows: number; size: number } {
-  if (!features) throw new UsageError(`${name} is a score of features; give them beside the logits`);
-  const rows = rowsOf(logits, classes);
-  const size = rows === 0 ? 0 : features.length / rows;
-  if (!Number.isInteger(size)) throw new DataError(`${features.length} features are not whole rows for ${rows} images`);
+  if (!features || count === 0) return { count, size: 0 };
+  const size = features.length / count;
+  if (!Number.isInteger(size))
+    throw new DataError(`${features.length} features are not whole rows for ${count} images`);
   const bad = features.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) throw new DataError(`feature ${bad} is ${features[bad]}; every feature must be finite`);
-  return { features, rows, size };
+  return { count, size };
 }
 
-/** The last layer. @throws {UsageError} where the score was given none */
-export function headOf(name: string, head: Head | undefined): Head {
-  if (!head) throw new UsageError(`${name} uses the last layer; give its weight and bias as 'head'`);
-  return head;
-}
-
-/** An array that was fitted. @throws {UsageError} where the score was not */
-export function fitted(name: string, state: ScoreState | undefined, key: string): Float64Array {
-  const array = state?.[key];
-  if (!array) throw new UsageError(`${name} must be fitted on training images first`);
-  return Float64Array.from(array.data as Float64Array);
-}
-
-/** float64 of a shape. */
-export const float64 = (shape: readonly number[], data: Float64Array): NdArray => ({ dtype: 'float64', shape, data });
-
-/** The energy of features after `change`: -E = logsumexp(weight features + bias), of each image. */
-export function energyOfFeatures(
-  name: string,
-  input: ScoreInput,
-  change: (row: Float64Array) => Float64Array,
-): Float64Array {
-  const { features, rows, size } = featureRows(name, input);
-  const { weight, bias } = headOf(name, input.head);
-  const scores = new Float64Array(rows);
-  for (let n = 0; n < rows; n++) {
-    const row = change(Float64Array.from(features.subarray(n * size, (n + 1) * size)));
-    const logits = Array.from(bias, (b, k) => row.reduce((sum, h, i) => sum + h * weight[k * size + i]!, b));
-    const max = Math.max(...logits);
-    scores[n] = max + Math.log(sumExp(logits, max, 1));
-  }
-  return scores;
+/** The same of training images. @throws {DataError} where there are none, too */
+export function trainingSizes(training: FitInput): { count: number; size: number } {
+  const sizes = sizesOf(training);
+  if (sizes.count === 0) throw new DataError('scores are fitted on training images, but there are none');
+  return sizes;
 }

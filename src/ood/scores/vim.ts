@@ -1,7 +1,7 @@
-import { DataError } from '../../errors.js';
-import { cutoff, scatter, symmetricEigen, vectorTimes } from '../linear-algebra.js';
-import { energy } from './energy.js';
-import { featureRows, fitted, float64, type Head, type Score } from './score.js';
+import { cutoff, symmetricEigen, vectorTimes } from '../linear-algebra.js';
+import type { ImageRows, Rows } from '../rows.js';
+import { scatter } from '../scatter.js';
+import { fitted, float64, type Head, logSumExp, rowsOf, type Score, type ScoreState } from './score.js';
 
 /** The dimension of the principal space, as the authors choose it by the number of features. */
 const principalDimension = (size: number) => (size >= 2048 ? 1000 : size >= 768 ? 512 : Math.floor(size / 2));
@@ -13,53 +13,46 @@ const principalDimension = (size: number) => (size >= 2048 ? 1000 : size >= 768 
 export const vim: Score = {
   description: 'energy less the part of the feature outside the principal space (Wang et al. 2022)',
   uses: 'features',
-  fit(training) {
-    const { features, rows, size } = featureRows('vim', training);
-    const { logits, classes, head } = training;
-    if (rows === 0) throw new DataError('vim is fitted on training images, but there are none');
-    const origin = originOf(head, size);
-    const { vectors } = symmetricEigen(
-      scatter(features, size, origin, () => 0),
-      size,
-    );
+  async fit({ logits, classes, head }, on) {
+    const count = rowsOf(logits, classes);
+    const origin = originOf(head);
+    const size = origin.length;
+    const away = origin.map((value) => -value);
+    const { vectors } = symmetricEigen(await scatter(on, ({ features }) => features.plus(away), count), size);
     // Eigenvalues ascend: the residual space is the first columns.
     const kept = size - principalDimension(size);
     const residual = new Float64Array(size * kept);
     for (let i = 0; i < size; i++) {
       for (let j = 0; j < kept; j++) residual[i * kept + j] = vectors[i * size + j]!;
     }
-    let logitSum = 0;
-    for (let n = 0; n < rows; n++) {
-      let max = -Infinity;
-      for (let k = 0; k < classes; k++) max = Math.max(max, logits[n * classes + k]!);
-      logitSum += max;
-    }
-    const norms = residualNorms(features, size, origin, residual);
-    const total = norms.reduce((a, b) => a + b, 0);
-    const alpha = total > 0 ? logitSum / total : 0;
-    return {
-      origin: float64([size], origin),
-      residual: float64([size, kept], residual),
-      alpha: float64([], Float64Array.of(alpha)),
-    };
+    const state = { origin: float64([size], origin), residual: float64([size, kept], residual) };
+    const [exponentials, squares] = await on.each((images) => numbersOf(images, state));
+    let largest = 0;
+    for (let at = 0; at < exponentials!.length; at += 3) largest += exponentials![at]!;
+    const norms = squares!.reduce((sum, square) => sum + Math.sqrt(square), 0);
+    return { ...state, alpha: float64([], Float64Array.of(norms > 0 ? largest / norms : 0)) };
   },
   shapes: (size) => ({ origin: [size], residual: [size, -1], alpha: [] }),
-  score(input) {
-    const [alpha] = fitted('vim', input.state, 'alpha');
-    const { features, size } = featureRows('vim', input);
-    const norms = residualNorms(
-      features,
-      size,
-      fitted('vim', input.state, 'origin'),
-      fitted('vim', input.state, 'residual'),
-    );
-    return energy(input.logits, input.classes).map((e, n) => -e - alpha! * norms[n]!);
+  score(images, { classes, state }) {
+    const [alpha] = fitted('vim', state, 'alpha');
+    return {
+      numbers: numbersOf(images, state),
+      finish: (exponentials, [square]) => logSumExp(exponentials!, classes) - alpha! * Math.sqrt(square!),
+    };
   },
 };
 
+/** Of the logits, and the squared length of what of the feature lies outside the principal space. */
+function numbersOf({ logits, features }: ImageRows, state: ScoreState | undefined): [Rows, Rows] {
+  const away = fitted('vim', state, 'origin').map((value) => -value);
+  const outside = features.plus(away).times(fitted('vim', state, 'residual'));
+  return [logits.exponentials(1), outside.squares()];
+}
+
 /** -W⁺b, where the logits are zero: W⁺ = Wᵀ (W Wᵀ)⁺. */
-function originOf({ weight, bias }: Head, size: number): Float64Array {
+function originOf({ weight, bias }: Head): Float64Array {
   const classes = bias.length;
+  const size = weight.length / classes;
   const gram = new Float64Array(classes * classes);
   for (let a = 0; a < classes; a++) {
     for (let b = 0; b < classes; b++) {
@@ -78,17 +71,4 @@ function originOf({ weight, bias }: Head, size: number): Float64Array {
     for (let i = 0; i < size; i++) origin[i] -= coefficient * weight[k * size + i]!;
   }
   return origin;
-}
-
-function residualNorms(features: Float32Array, size: number, origin: Float64Array, residual: Float64Array) {
-  const kept = residual.length / size;
-  return Float64Array.from({ length: features.length / size }, (_, n) =>
-    Math.hypot(
-      ...vectorTimes(
-        origin.map((o, i) => features[n * size + i]! - o),
-        residual,
-        kept,
-      ),
-    ),
-  );
 }
