@@ -40,10 +40,12 @@ export function startProgress(options: ProgressOptions): Progress {
   const began = now();
   const interval = stream.isTTY ? INTERVAL.terminal : INTERVAL.log;
   let written = -1;
+  let shown: number | undefined;
   let last: { step: number; figures: Figures } | undefined;
 
   const write = (step: number, figures: Figures) => {
     written = now();
+    shown = step;
     last = undefined;
     const rate = ((step - start) * 1000) / Math.max(1, written - began);
     const line = [
@@ -59,6 +61,7 @@ export function startProgress(options: ProgressOptions): Progress {
 
   return {
     update(step, figures = {}) {
+      if (step === total && step === shown) return; // said already
       last = { step, figures };
       if (written < 0 || step === total || now() - written >= interval) write(step, figures);
     },

@@ -21,6 +21,7 @@ function written(
     time += step;
     progress.update(i, { loss: 1 / i });
   }
+  if (steps === 100) progress.update(100);
   progress.end();
   return texts;
 }
