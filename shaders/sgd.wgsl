@@ -1,12 +1,13 @@
 // Stochastic gradient descent with Nesterov momentum and weight decay, as PyTorch's (Sutskever et al. 2013), over all
-// SIZE parameters at once:
+// parameters from FIRST up to SIZE at once:
 //
 //   g = G[i] + WEIGHT_DECAY * W[i];  V[i] = MOMENTUM * V[i] + g;  W[i] -= rate * (g + MOMENTUM * V[i])
 //
-// Vec is vec4f where SIZE is a multiple of 4, else f32; an invocation takes TURNS of them, WORKGROUP apart.
+// Vec is vec4f where FIRST and SIZE are multiples of 4, else f32; an invocation takes TURNS of them, WORKGROUP apart.
 // STEP is [number, seed, rate as the bits of an f32] (u32). Nothing changes once HALTED.
 alias Vec = vec4f;
 const WIDTH = 4;
+const FIRST = 0;
 const SIZE = 4;
 const MOMENTUM = 0.9;
 const WEIGHT_DECAY = 5e-4;
@@ -21,7 +22,7 @@ const WORKGROUP = 64;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first = (group.y * groups.x + group.x) * TURNS * WORKGROUP + lane;
+  let first = FIRST / WIDTH + (group.y * groups.x + group.x) * TURNS * WORKGROUP + lane;
   if (HALTED[0] <= STEP[0]) {
     return;
   }

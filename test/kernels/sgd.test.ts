@@ -21,14 +21,14 @@ async function step(
   const { w, velocity, halted } = await runKernel(
     { ...state, gradient, step: words, halted: Uint32Array.of(state.halted) },
     ({ gradient, ...names }) => [
-      checkFinite({ size }, { x: gradient, ...names }),
-      sgd({ size, ...OPTIONS }, { gradient, ...names }),
+      ...checkFinite({ size }, { x: gradient, ...names }),
+      ...sgd({ size, ...OPTIONS }, { gradient, ...names }),
     ],
   );
   return { w, velocity, halted: halted[0]! };
 }
 
-it.each([1, 64, 131, 1030, 4100])('three steps of %i parameters, each at its own rate', async (size) => {
+it.each([1, 3, 64, 131, 1030, 4100])('three steps of %i parameters, each at its own rate', async (size) => {
   let state: Parameters<typeof step>[0] = { w: noise(size, 1), velocity: new Float32Array(size), halted: NONE };
   let wanted = { weights: f64(state.w), velocity: f64(state.velocity) };
   for (const [i, lr] of [0.1, 0.05, 0.001].entries()) {

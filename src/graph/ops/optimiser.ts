@@ -21,8 +21,8 @@ const sgdOp: Op<SgdAttributes> = {
     const size = sizeOf(w!.shape);
     const sizes = { size, second: other ? sizeOf(other.shape) : 0 };
     return [
-      kernels.checkFinite(sizes, { x: gradient!, y: other, step: step!, halted: halted! }),
-      kernels.sgd(
+      ...kernels.checkFinite(sizes, { x: gradient!, y: other, step: step!, halted: halted! }),
+      ...kernels.sgd(
         { size, ...attributes },
         { gradient: gradient!, step: step!, halted: halted!, w: w!, velocity: velocity! },
       ),
