@@ -290,10 +290,16 @@ fn main(
   }
   // end
   if (inRow) {
+    // where REDUCE:
     // A bound that the compiler cannot know: a software driver takes seconds over the loop where it is written out.
     let pixels = select(PIXELS, 0, group.x == 0xffffffffu); // where SUBGROUPS
     for (var p = 0; p < pixels; p++) { // where SUBGROUPS
     // unless SUBGROUPS:
+    // unroll
+    for (var p = 0; p < PIXELS; p++) {
+    // end
+    // end
+    // unless REDUCE:
     // unroll
     for (var p = 0; p < PIXELS; p++) {
     // end
