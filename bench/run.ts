@@ -12,7 +12,7 @@ import type { Results, Row } from './results.js';
 
 const HELP = `npm run bench -- [options]: time energate beside its peers, on one adapter, checked before timed
 
-  --quick           small sizes, few runs, WRN-10-1 only: under three minutes on two cores with lavapipe
+  --quick           kernels alone, small sizes, few runs: under three minutes on two cores with lavapipe
   --case REGEX      only cases whose name matches (the two ceilings always run)
   --engines A,B     some of ${Object.keys(ENGINES).join(', ')}; energate is always one
   --batch IN+OUT    images of a mixed batch (default 32+64; quick 4+8)

@@ -9,7 +9,7 @@ import { updates } from './sgd.js';
 
 /** How large the cases are. */
 export interface Scale {
-  /** Small sizes and one network only. */
+  /** Small sizes, and no whole network. */
   readonly quick: boolean;
   readonly inCount: number;
   readonly outCount: number;
