@@ -14,7 +14,9 @@ export {
 } from './data/synthetic/index.js';
 export { VALIDATION_FAMILIES, type ValidationFamily, validationOutliers } from './data/validation-outliers.js';
 export * from './errors.js';
-export { type Counters, Engine, type Storage } from './gpu/engine.js';
+export { type Counters, Engine, type EngineOptions, type Storage } from './gpu/engine.js';
+export { tileDatabase } from './gpu/tile-database.js';
+export { type TileMemory, Tuner } from './gpu/tuner.js';
 export { gradients } from './graph/differentiate.js';
 export { type DType as TensorDType, Graph, type Shape, type Tensor } from './graph/graph.js';
 export { type BatchStatistics, batchNorm, batchNormTraining } from './graph/ops/batch-norm.js';

@@ -1,11 +1,12 @@
 import { DeviceError } from './errors.js';
-import { Engine } from './gpu/engine.js';
+import { Engine, type EngineOptions } from './gpu/engine.js';
 import { NoAdapterError, SOFTWARE_DRIVER_HINT } from './node/vulkan.js';
 
 export * from './index.js';
 export { readImageSet } from './node/images.js';
 export { decodePicture, listPictures, readPicture } from './node/pictures.js';
 export { type SwiftShaderEnvironment, swiftshaderEnvironment } from './node/swiftshader.js';
+export { tileFile } from './node/tile-file.js';
 export { NoAdapterError } from './node/vulkan.js';
 
 /**
@@ -14,10 +15,10 @@ export { NoAdapterError } from './node/vulkan.js';
  * @throws {NoAdapterError} where there is neither a GPU with a driver nor a software driver. On Linux a process started
  * with {@link swiftshaderEnvironment} has one; `energate doctor` finds out what is missing.
  */
-export async function openEngine(): Promise<Engine> {
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const gpu = await openDawn();
   // Asked for here as well (the second time costs nothing), for an error that knows what to install.
-  if (await gpu.requestAdapter()) return Engine.open(gpu);
+  if (await gpu.requestAdapter()) return Engine.open(gpu, options);
   throw new NoAdapterError(
     process.platform === 'linux'
       ? `Dawn found no Vulkan driver that it accepts: install the GPU's; without a GPU, ${SOFTWARE_DRIVER_HINT}, and start ` +

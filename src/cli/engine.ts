@@ -2,13 +2,14 @@ import { DeviceError, UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import { swiftshaderEnvironment } from '../node/swiftshader.js';
 import { NoAdapterError, vulkanManifests } from '../node/vulkan.js';
-import { openEngine } from '../node.js';
+import { openEngine, Tuner, tileFile } from '../node.js';
 import { isReexecuted, reexecute } from './reexecute.js';
 
 /**
  * The engine a command computes on: the GPU, else lavapipe, else (Linux on x64) SwiftShader, for which the command line is
  * run a second time and this call never returns. So call it before anything is printed. A software adapter is announced on
- * stderr unless `quiet`. `ENERGATE_ADAPTER=swiftshader` takes SwiftShader whatever else there is.
+ * stderr unless `quiet`. `ENERGATE_ADAPTER=swiftshader` takes SwiftShader whatever else there is; `ENERGATE_TUNE=1` has kernels'
+ * tiles chosen by measuring, and kept in the user's cache folder.
  * @throws {DeviceError} where there is no adapter at all, with what to install.
  */
 export async function openAnnouncedEngine({ quiet = false }: { quiet?: boolean | undefined }): Promise<Engine> {
@@ -36,7 +37,7 @@ export function adapterKind({ description, architecture, software }: Engine['ada
 async function openInstalled(): Promise<Engine> {
   // Dawn would find nothing either, and print at length that it did not.
   if (process.platform === 'linux' && vulkanManifests().length === 0) throw new NoAdapterError('no driver manifest');
-  return openEngine();
+  return openEngine({ tuner: isTuned() ? new Tuner(await tileFile()) : undefined });
 }
 
 async function fallBack(cause: NoAdapterError): Promise<never> {
@@ -51,6 +52,12 @@ async function fallBack(cause: NoAdapterError): Promise<never> {
     throw new NoAdapterError(`there is no Vulkan driver that Dawn accepts, and ${error.message}`);
   });
   return reexecute({ ...environment });
+}
+
+function isTuned(): boolean {
+  const wanted = process.env.ENERGATE_TUNE;
+  if (wanted === undefined || wanted === '0' || wanted === '1') return wanted === '1';
+  throw new UsageError(`ENERGATE_TUNE is ${JSON.stringify(wanted)}: set it to 1, or to 0, or not at all`);
 }
 
 function isSwiftShaderForced(): boolean {

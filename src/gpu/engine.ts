@@ -1,6 +1,7 @@
 import { DeviceError, FeatureError, LimitError } from '../errors.js';
 import { type DeviceTraits, type Dispatch, LANES, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
 import { checkBindings, requireUsage, type Slot, slotsOf, USAGE } from './bindings.js';
+import type { Tuner } from './tuner.js';
 
 /** What an engine has made on its device so far. A step that is replayed leaves all of these as they were but submits. */
 export interface Counters {
@@ -24,6 +25,11 @@ const BUFFER_LIMITS = ['maxStorageBufferBindingSize', 'maxBufferSize'] as const;
 const ERROR_SCOPES: readonly GPUErrorFilter[] = ['internal', 'out-of-memory', 'validation'];
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
 
+export interface EngineOptions {
+  /** Measures which tiles are fastest on this device, the first time that a kernel is compiled. */
+  readonly tuner?: Tuner | undefined;
+}
+
 /**
  * All that energate does on a GPU goes through an engine. There may be any number of them; nothing is global.
  *
@@ -33,6 +39,8 @@ const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader
  */
 export class Engine {
   readonly device: GPUDevice;
+  /** Chooses the tiles of kernels; without one they are the same on every device. */
+  readonly tuner: Tuner | undefined;
   readonly counters: Counters = { buffers: 0, bytes: 0, pipelines: 0, bindGroups: 0, submits: 0 };
   /** Why the device was lost, once it was. */
   private lost: string | undefined;
@@ -44,8 +52,9 @@ export class Engine {
   /** Buffers that reads are copied to and mapped from; those that no read is using. */
   private staging: GPUBuffer[] = [];
 
-  private constructor(device: GPUDevice, owned?: { gpu: GPU; adapter: GPUAdapter }) {
+  private constructor(device: GPUDevice, { tuner }: EngineOptions, owned?: { gpu: GPU; adapter: GPUAdapter }) {
     this.device = device;
+    this.tuner = tuner;
     // Kept because Dawn's Node binding frees the instance, and all that hangs on it, with the last JavaScript reference.
     this.owned = owned;
     device.lost.then((info) => {
@@ -90,7 +99,7 @@ export class Engine {
    * `energate/node` supplies one.
    * @throws DeviceError where there is no WebGPU or no adapter.
    */
-  static async open(gpu: GPU | undefined = globalThis.navigator?.gpu): Promise<Engine> {
+  static async open(gpu: GPU | undefined = globalThis.navigator?.gpu, options: EngineOptions = {}): Promise<Engine> {
     if (!gpu)
       throw new DeviceError('there is no WebGPU here: use a browser that has it, or openEngine() of energate/node');
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
@@ -100,7 +109,7 @@ export class Engine {
       requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
       requiredLimits: Object.fromEntries(BUFFER_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
-    return new Engine(device, { gpu, adapter });
+    return new Engine(device, options, { gpu, adapter });
   }
 
   /**
@@ -108,8 +117,8 @@ export class Engine {
    * the device's is refused by a {@link LimitError} or {@link FeatureError} that names it.
    * @throws DeviceError if the device is lost already.
    */
-  static async from(device: GPUDevice): Promise<Engine> {
-    const engine = new Engine(device);
+  static async from(device: GPUDevice, options: EngineOptions = {}): Promise<Engine> {
+    const engine = new Engine(device, options);
     await Promise.race([device.lost, Promise.resolve()]);
     engine.check();
     return engine;

@@ -20,6 +20,11 @@ export interface Place {
   readonly offset: number;
 }
 
+export interface PlanOptions extends FusionOptions, LoweringOptions {
+  /** A kernel with the tile that was found for it. */
+  readonly tiled?: ((kernel: Dispatch<Tensor>) => Dispatch<Tensor>) | undefined;
+}
+
 /** The tensor whose memory `tensor` is a part of, and where, in elements. */
 export function resolveView(tensor: Tensor): { base: Tensor; offset: number } {
   if (!tensor.view) return { base: tensor, offset: 0 };
@@ -32,7 +37,7 @@ export function resolveView(tensor: Tensor): { base: Tensor; offset: number } {
  * whole buffers and not ranges of an arena, since WebGPU forbids a dispatch to read one range of a buffer and write
  * another; outputs and packs get slots of their own.
  */
-export function plan(graph: Graph, outputs: readonly Tensor[], options: FusionOptions & LoweringOptions = {}): Plan {
+export function plan(graph: Graph, outputs: readonly Tensor[], options: PlanOptions = {}): Plan {
   const nodes = liveNodes(graph, outputs);
   const packed = packedTensors(nodes);
   const root = (tensor: Tensor) => {
@@ -41,18 +46,7 @@ export function plan(graph: Graph, outputs: readonly Tensor[], options: FusionOp
     return pack ? { base: pack.base, offset: pack.offset + offset } : { base, offset };
   };
 
-  const lowered: Dispatch<Tensor>[] = [];
-  for (const node of nodes) {
-    const scratch = (shape: Shape): Tensor => ({
-      graph,
-      name: `scratch of ${node.op.name}`,
-      shape,
-      dtype: 'f32',
-      node,
-    });
-    lowered.push(...node.op.lower(node, scratch, options));
-  }
-  const dispatches = fuse(lowered, root, options);
+  const dispatches = fuse(lower(nodes, options), root, options);
 
   const first = new Map<Tensor, number>();
   const last = new Map<Tensor, number>();
@@ -105,6 +99,25 @@ export function plan(graph: Graph, outputs: readonly Tensor[], options: FusionOp
   }
   return { dispatches, slots, places, peakBytes };
 }
+
+/** The kernels of these nodes, in order. */
+function lower(nodes: readonly Node[], options: PlanOptions): Dispatch<Tensor>[] {
+  const { tiled = (kernel) => kernel } = options;
+  return nodes.flatMap((node) => {
+    const scratch = (shape: Shape): Tensor => ({
+      graph: node.outputs[0]!.graph,
+      name: `scratch of ${node.op.name}`,
+      shape,
+      dtype: 'f32',
+      node,
+    });
+    return node.op.lower(node, scratch, options).map(tiled);
+  });
+}
+
+/** The kernels of a graph one by one, as {@link plan} begins with them. */
+export const kernelsOf = (graph: Graph, outputs: readonly Tensor[], options: LoweringOptions): Dispatch<Tensor>[] =>
+  lower(liveNodes(graph, outputs), options);
 
 function liveNodes(graph: Graph, outputs: readonly Tensor[]): Node[] {
   const live = new Set<Node>();

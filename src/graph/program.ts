@@ -1,7 +1,9 @@
 import { DeviceError } from '../errors.js';
 import { type Engine, type PreparedDispatch, record, type Storage } from '../gpu/engine.js';
+import type { Dispatch } from '../kernels/dispatch.js';
+import { type Tile, tile } from '../kernels/tiles.js';
 import { type Graph, showShape, sizeOf, type Tensor } from './graph.js';
-import { type Plan, plan, resolveView } from './plan.js';
+import { kernelsOf, type Plan, plan, resolveView } from './plan.js';
 
 /** A kernel of a run, and the milliseconds it takes. */
 export interface KernelTime {
@@ -51,10 +53,12 @@ export class Program {
     outputs: readonly Tensor[],
     bindings: ReadonlyMap<Tensor, Storage> = new Map(),
   ): Promise<Program> {
-    const { dispatches, slots, places, peakBytes } = plan(graph, outputs, {
+    const options = {
       softwareCompiler: engine.adapter.software,
       plainConvolutions: engine.adapter.software && !engine.traits.subgroups,
-    });
+    };
+    const tiled = await tiling(engine, kernelsOf(graph, outputs, options));
+    const { dispatches, slots, places, peakBytes } = plan(graph, outputs, { ...options, tiled });
     for (const [tensor, bound] of bindings) requireBindable(tensor, bound, { graph, outputs, slots, places });
     const owned: GPUBuffer[] = [];
     const create = (label: string, size: number) => {
@@ -171,6 +175,27 @@ export class Program {
   destroy(): void {
     for (const buffer of this.owned) this.engine.destroyBuffer(buffer);
   }
+}
+
+/** What the engine's tuner, if it has one, chooses for each of these kernels. */
+async function tiling(
+  engine: Engine,
+  kernels: readonly Dispatch<Tensor>[],
+): Promise<((kernel: Dispatch<Tensor>) => Dispatch<Tensor>) | undefined> {
+  const { tuner } = engine;
+  if (!tuner) return undefined;
+  const bytes = ({ shape }: Tensor) => sizeOf(shape) * 4;
+  const sized = (kernel: Dispatch<Tensor>) => ({ ...kernel, bindings: kernel.bindings.map(bytes) });
+  const chosen = new Map<string, Tile>();
+  // One after the other, so that each has the device to itself.
+  for (const kernel of kernels) {
+    const choice = await tuner.tileOf(engine, sized(kernel));
+    if (choice) chosen.set(JSON.stringify(sized(kernel)), choice);
+  }
+  return (kernel) => {
+    const choice = chosen.get(JSON.stringify(sized(kernel)));
+    return choice ? tile(kernel, choice) : kernel;
+  };
 }
 
 /** @throws DeviceError where a tensor cannot be bound to this range. */

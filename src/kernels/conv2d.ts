@@ -1,5 +1,6 @@
 import { type BatchNormFold, foldConstants } from './batch-norm.js';
-import { type Dispatch, grid, LANES, largestDivisor, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, LANES, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
+import { REDUCED_PIXELS, tile } from './tiles.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
 export interface Conv2dShape {
@@ -18,18 +19,6 @@ export function conv2dOutput(shape: Conv2dShape): { height: number; width: numbe
 }
 
 const padding = (kernel: number) => (kernel - 1) / 2;
-
-/** Output pixels an invocation computes. Large tiles amortise the loads of activations, which are the slow ones. */
-const PIXELS = 4;
-
-/** Of these, how many are accumulated at a time. */
-const BLOCK = 2;
-
-/** Output pixels that backward-weights takes at a time. */
-const RUN = 4;
-
-/** Vectors of output channels an invocation computes: as many as divide them and stay in registers. */
-const columnsOf = (vectors: number) => largestDivisor(vectors, [4, 2]);
 
 /** A filter as the kernel reads it: [kernel, kernel, inChannels, outChannels]. */
 interface FilterShape {
@@ -112,15 +101,12 @@ function convolution<B>(
   { x, w, y, residual, activation, reduction }: Convolution<B>,
 ): Dispatch<B> {
   const grid = backward ? input : output;
-  const taps = backward ? Math.ceil(kernel / stride) : kernel;
   const outWidth = vectorWidth(output.channels);
-  const columns = columnsOf(output.channels / outWidth);
   const dots = backward && !transposed;
   const [from, to] = dots ? [output, input] : [input, output];
   const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w);
-  const tap = vectorWidth(from.channels);
   const { batchNorm } = reduction ?? {};
-  return {
+  return tile({
     shader: 'conv2d',
     constants: {
       IN_WIDTH: vectorWidth(input.channels),
@@ -149,15 +135,8 @@ function convolution<B>(
       STATISTICS: reduction !== undefined && !backward,
       GRADIENTS: reduction !== undefined && backward,
       ...(batchNorm ? foldConstants(batchNorm.fold) : {}),
-      REDUCED: WORKGROUP * columns * 2,
-      PIXELS,
-      BLOCK,
-      BLOCKS: PIXELS / BLOCK,
-      TAPS: taps,
-      WINDOW: backward ? PIXELS + taps - 1 : (PIXELS - 1) * stride + kernel,
-      TAP: tap,
-      HELD: Math.ceil((taps * tap * columns) / LANES),
-      COLUMNS: columns,
+      TAPS: backward ? Math.ceil(kernel / stride) : kernel,
+      TAP: vectorWidth(from.channels),
       WORKGROUP,
     },
     bindings: [
@@ -173,12 +152,7 @@ function convolution<B>(
       ...(batchNorm ? { FIGURES: output.channels } : {}),
       ...(activation && outWidth === 4 ? { AFFINE: (2 * output.channels) / outWidth } : {}),
     },
-    workgroups: [
-      Math.ceil((batch * grid.height * Math.ceil(grid.width / PIXELS)) / WORKGROUP),
-      output.channels / outWidth / columns,
-      backward ? stride ** 2 : 1,
-    ],
-  };
+  });
 }
 
 function activationBindings<B>(activation: Activation<B> | undefined): B[] {
@@ -205,7 +179,7 @@ const outputPlane = (shape: Conv2dShape): Plane => ({ ...conv2dOutput(shape), ch
 /** Into how many chunks a convolution's values fall where it reduces them: its workgroups, of each column. */
 export function conv2dChunks(shape: Conv2dShape): { forward: number; backward: number } {
   const { height, width } = conv2dOutput(shape);
-  const forward = Math.ceil((shape.batch * height * Math.ceil(width / PIXELS)) / WORKGROUP);
+  const forward = Math.ceil((shape.batch * height * Math.ceil(width / REDUCED_PIXELS)) / WORKGROUP);
   return { forward, backward: forward * shape.stride ** 2 };
 }
 
@@ -280,11 +254,8 @@ export function conv2dBackwardWeights<B>(
   const { height, width } = conv2dOutput(shape);
   const inWidth = vectorWidth(shape.inChannels);
   const outWidth = vectorWidth(shape.outChannels);
-  const columns = columnsOf(shape.outChannels / outWidth);
   const rows = shape.kernel * (shape.inChannels / inWidth);
-  const unit = Math.ceil(rows / LANES) * LANES;
-  const splits = conv2dSplits(shape);
-  return {
+  return tile({
     shader: 'conv2d_backward_weights',
     constants: {
       IN_WIDTH: inWidth,
@@ -299,15 +270,10 @@ export function conv2dBackwardWeights<B>(
       KERNEL: shape.kernel,
       STRIDE: shape.stride,
       PADDING: padding(shape.kernel),
-      SPLITS: splits,
-      COLUMNS: columns,
-      RUN,
-      WINDOW: (RUN - 1) * shape.stride + shape.kernel,
-      HELD: Math.ceil((RUN * columns) / LANES),
-      UNIT: unit,
+      SPLITS: conv2dSplits(shape),
+      UNIT: Math.ceil(rows / LANES) * LANES,
       WORKGROUP,
     },
     bindings: [x, gradient, partials],
-    workgroups: grid(unit * (shape.outChannels / outWidth / columns) * splits),
-  };
+  });
 }

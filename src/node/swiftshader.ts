@@ -1,12 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, constants, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { homedir, tmpdir, userInfo } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
 import { DeviceError } from '../errors.js';
 import { readTar } from '../formats/tar.js';
+import { cacheFolder } from './cache.js';
 import { NoAdapterError, SOFTWARE_DRIVER_HINT } from './vulkan.js';
 
 /** What a process must be started with for Dawn to run on SwiftShader. */
@@ -84,34 +84,6 @@ async function unpacked(archive: Uint8Array): Promise<string> {
 function entry(files: ReadonlyMap<string, Uint8Array>, name: string): Uint8Array {
   for (const [path, data] of files) if (basename(path) === name) return data;
   throw new DeviceError(`${PACKAGE} holds no ${name}: npm install --save-dev ${PACKAGE}@143, which does`);
-}
-
-/** The user's own cache folder, or one for this user under the system's temporary folder where HOME cannot be written. */
-async function cacheFolder(): Promise<string> {
-  const home = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const candidates = [join(home, 'energate'), join(tmpdir(), `energate-${userInfo().uid}`)];
-  for (const candidate of candidates) {
-    const folder = await ours(candidate);
-    if (folder) return folder;
-  }
-  throw new DeviceError(`cannot write safely to ${candidates.join(' or ')}: set XDG_CACHE_HOME to a folder of yours`);
-}
-
-/**
- * The folder without symbolic links, made where need be; undefined where it cannot be written, or is not this user's alone:
- * libraries are loaded from it, and under /tmp somebody else may have made it first.
- */
-async function ours(path: string): Promise<string | undefined> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    const folder = await realpath(path);
-    const { uid, mode } = await stat(folder);
-    if (uid !== userInfo().uid || mode & 0o022) return undefined;
-    await access(folder, constants.W_OK);
-    return folder;
-  } catch {
-    return undefined;
-  }
 }
 
 function exists(path: string): Promise<boolean> {

@@ -20,6 +20,17 @@ describe.skipIf(!lavapipe)('openAnnouncedEngine, on lavapipe', () => {
     expect(result.stdout).toContain('llvmpipe');
     expect(said(result)).toEqual([]);
   });
+
+  it.each([
+    [undefined, 'without a tuner'],
+    ['0', 'without a tuner'],
+    ['1', 'with a tuner'],
+    ['yes', 'UsageError: ENERGATE_TUNE is "yes": set it to 1, or to 0, or not at all'],
+  ])('tunes only where ENERGATE_TUNE is 1, and it is %s', async (wanted, expected) => {
+    const variables = { VK_DRIVER_FILES: lavapipe, ...(wanted && { ENERGATE_TUNE: wanted }) };
+    const { stdout } = await start(PROGRAM, ['quiet'], variables).result;
+    expect(stdout).toContain(expected);
+  });
 });
 
 describe('openEngine', () => {

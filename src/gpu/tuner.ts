@@ -1,0 +1,97 @@
+import type { Dispatch } from '../kernels/dispatch.js';
+import { type Tile, tile, tilesFor } from '../kernels/tiles.js';
+import { type Engine, record } from './engine.js';
+
+/** Where a tuner's findings stay from one run to the next. */
+export interface TileMemory {
+  get(key: string): Promise<string | undefined>;
+  set(key: string, value: string): Promise<void>;
+}
+
+/** A kernel with the bytes of each of its buffers. */
+export type Sized = Dispatch<number>;
+
+/** The time that a kernel takes with each of some tiles, in milliseconds. */
+export type Measure = (engine: Engine, kernel: Sized, tiles: readonly Tile[]) => Promise<readonly number[]>;
+
+/** What another tile than the fixed one must save at least: less is within the spread. */
+const LEAST_GAIN = 0.05;
+
+/**
+ * Finds the fastest tile of each kernel by measuring it, once for an adapter, driver and shape. Results are the same bits
+ * whatever it finds; without a tuner every device takes the fixed tiles.
+ */
+export class Tuner {
+  private readonly memory: TileMemory;
+  private readonly measure: Measure;
+  private readonly found = new Map<string, Promise<Tile>>();
+
+  /** @param memory of findings; what it cannot keep, or cannot give, is measured again */
+  constructor(memory: TileMemory, measure: Measure = measureTiles) {
+    this.memory = memory;
+    this.measure = measure;
+  }
+
+  /** This kernel's tile on the engine's device; undefined for a kernel that has no choice. */
+  async tileOf(engine: Engine, kernel: Sized): Promise<Tile | undefined> {
+    const tiles = tilesFor(kernel);
+    if (tiles.length < 2) return undefined;
+    const key = keyOf(engine, kernel);
+    const known = this.found.get(key);
+    if (known) return known;
+    const finding = this.find(engine, kernel, tiles, key);
+    this.found.set(key, finding);
+    return finding;
+  }
+
+  private async find(engine: Engine, kernel: Sized, tiles: readonly Tile[], key: string): Promise<Tile> {
+    const remembered = await this.memory.get(key).catch(() => undefined);
+    const same = tiles.find((candidate) => JSON.stringify(candidate) === remembered);
+    if (same) return same;
+    const times = await this.measure(engine, kernel, tiles);
+    const best = times.indexOf(Math.min(...times));
+    const chosen = tiles[times[best]! <= times[0]! * (1 - LEAST_GAIN) ? best : 0]!;
+    await this.memory.set(key, JSON.stringify(chosen)).catch(() => undefined);
+    return chosen;
+  }
+}
+
+/** All that a finding depends on. */
+function keyOf({ adapter, traits }: Engine, { shader, constants, uniforms }: Sized): string {
+  const { vendor, architecture, device, description } = adapter;
+  return JSON.stringify([vendor, architecture, device, description, traits, shader, constants, uniforms]);
+}
+
+/** Long enough that what surrounds a run does not count, in milliseconds. */
+const SAMPLE = 20;
+const MOST_RUNS = 100;
+const ROUNDS = 5;
+
+/** Each tile's best of five samples, in turn, on zeros. */
+async function measureTiles(engine: Engine, kernel: Sized, tiles: readonly Tile[]): Promise<number[]> {
+  const buffers = kernel.bindings.map((size) => engine.createBuffer(`${kernel.shader}, to be timed`, size));
+  const bindings = buffers.map((buffer) => ({ buffer, offset: 0, size: buffer.size }));
+  try {
+    const dispatches = await Promise.all(tiles.map((choice) => engine.prepare(tile({ ...kernel, bindings }, choice))));
+    const time = async (choice: number, runs: number) => {
+      const encoder = engine.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      record(pass, Array(runs).fill(dispatches[choice]!));
+      pass.end();
+      const start = performance.now();
+      engine.submit(encoder);
+      await engine.finish();
+      return (performance.now() - start) / runs;
+    };
+    // The first run of a kernel may finish compiling it.
+    for (const choice of tiles.keys()) await time(choice, 1);
+    const runs = Math.max(1, Math.min(MOST_RUNS, Math.round(SAMPLE / (await time(0, 1)))));
+    const best = tiles.map(() => Number.POSITIVE_INFINITY);
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const choice of tiles.keys()) best[choice] = Math.min(best[choice]!, await time(choice, runs));
+    }
+    return best;
+  } finally {
+    for (const buffer of buffers) engine.destroyBuffer(buffer);
+  }
+}

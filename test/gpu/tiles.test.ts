@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type Conv2dShape,
+  conv2dBackwardData,
+  conv2dBackwardWeights,
+  conv2dChunks,
+  conv2dForward,
+  conv2dSplits,
+} from '../../src/kernels/conv2d.js';
+import type { Dispatch } from '../../src/kernels/dispatch.js';
+import { add } from '../../src/kernels/elementwise.js';
+import { matmul } from '../../src/kernels/matmul.js';
+import { tile, tilesFor } from '../../src/kernels/tiles.js';
+import { type Data, output, runKernel } from '../support/gpu.js';
+import { noise } from '../support/numbers.js';
+
+const SHAPE: Conv2dShape = {
+  batch: 2,
+  inHeight: 5,
+  inWidth: 11,
+  inChannels: 16,
+  outChannels: 16,
+  kernel: 3,
+  stride: 1,
+};
+const SIZE = 2 * 5 * 11 * 16;
+const [x, dy, w] = [noise(SIZE, 1), noise(SIZE, 2), noise(9 * 16 * 16, 3)];
+const strided = { ...SHAPE, stride: 2 };
+const stridedSize = 2 * 3 * 6 * 16;
+
+/** A kernel, and buffers of which it writes the NaN ones. */
+interface Case {
+  readonly name: string;
+  readonly buffers: Record<string, Data>;
+  readonly kernel: (b: Record<string, string>) => Dispatch<string>;
+}
+
+const CASES: readonly Case[] = [
+  {
+    name: 'convolution',
+    buffers: { x, w, y: output(SIZE) },
+    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y! }),
+  },
+  {
+    name: 'convolution that reduces',
+    buffers: { x, w, y: output(SIZE), partials: output(conv2dChunks(SHAPE).forward * 3 * 16) },
+    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }),
+  },
+  {
+    name: 'convolution of stride 2',
+    buffers: { x, w, y: output(stridedSize) },
+    kernel: (b) => conv2dForward(strided, { x: b.x!, w: [b.w!], y: b.y! }),
+  },
+  {
+    name: 'backward-data of stride 2',
+    buffers: { dy: dy.subarray(0, stridedSize), w, y: output(SIZE) },
+    kernel: (b) => conv2dBackwardData(strided, { gradient: b.dy!, w: [b.w!], y: b.y! }),
+  },
+  {
+    name: 'backward-weights',
+    buffers: { x, dy, y: output(conv2dSplits(SHAPE) * w.length) },
+    kernel: (b) => conv2dBackwardWeights(SHAPE, { x: b.x!, gradient: b.dy!, partials: b.y! }),
+  },
+  {
+    name: 'matrix product',
+    buffers: { a: noise(30 * 20, 1), b: noise(20 * 24, 2), y: output(30 * 24) },
+    kernel: (b) => matmul({ m: 30, n: 24, k: 20 }, { a: b.a!, b: b.b!, y: b.y! }),
+  },
+];
+
+describe.each(CASES)('$name', ({ buffers, kernel }) => {
+  const names = Object.fromEntries(Object.keys(buffers).map((name) => [name, name]));
+  const [fixed, ...others] = tilesFor(kernel(names));
+
+  it('has the fixed tile without a choice', () => {
+    expect(tile(kernel(names), fixed)).toEqual(kernel(names));
+    expect(others.length).toBeGreaterThan(0);
+  });
+
+  it('gives the same bits with every other', async () => {
+    const expected = await runKernel(buffers, kernel);
+    for (const choice of others) {
+      const found = await runKernel(buffers, (b) => tile(kernel(b), choice));
+      expect(found, JSON.stringify(choice)).toEqual(expected);
+    }
+  });
+});
+
+it('leaves kernels alone that have no tiles', () => {
+  expect(tilesFor(add(4, { a: 'a', b: 'b', y: 'y' }))).toEqual([]);
+});
