@@ -25,6 +25,7 @@ export {
   metrics,
 } from './ood/metrics.js';
 export { Monitor, type MonitorState, type Tail } from './ood/monitor.js';
+export type { Computer, ImageRows, Reduction, Rows } from './ood/rows.js';
 export {
   energy,
   type FitInput,
@@ -35,5 +36,7 @@ export {
   type Score,
   type ScoreInput,
   type ScoreOptions,
+  type ScoreSettings,
+  type Scoring,
   scoreArrays,
 } from './ood/scores.js';

@@ -104,7 +104,7 @@ export async function scoreSets(
   const { classes } = network.config;
   const perturbations = new Map(names.map((name) => [name, perturbationOf(name, scoreOptions, fits)]));
   const asked = new Asked(engine, network, { onProgress, signal, memory });
-  const count = Math.max(...sets.map((set) => set.count));
+  const count = Math.max(1, ...sets.map((set) => set.count));
   const shape = { count, classes, size: featuresOf(network.config) };
   const scorers = new Map<string, Scorer>();
   const scoreSet = async (set: Images): Promise<SetScores> => {
