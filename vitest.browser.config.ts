@@ -9,7 +9,7 @@ export default defineConfig({
   // Nothing is to be found out about dependencies: the tests import only the project, and what is Node's is never reached.
   optimizeDeps: { noDiscovery: true, include: [] },
   test: {
-    include: ['test/kernels/*.test.ts', 'test/graph/*.test.ts'],
+    include: ['test/kernels/*.test.ts', 'test/graph/*.test.ts', 'test/**/*.browser.ts'],
     // It reads files.
     exclude: ['test/kernels/shaders.test.ts'],
     // SwiftShader takes seconds to compile a convolution.
