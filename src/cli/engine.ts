@@ -23,6 +23,11 @@ export async function openAnnouncedEngine({ quiet = false }: { quiet?: boolean |
       `energate: running on the CPU by ${adapterKind(engine.adapter)}: a GPU is far faster; "energate doctor" tells more`,
     );
   }
+  if (engine.tuner && !quiet) {
+    console.error(
+      'energate: ENERGATE_TUNE=1: kernels that are new to this adapter are measured first, once; on a software adapter that takes minutes',
+    );
+  }
   return engine;
 }
 

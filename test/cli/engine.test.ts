@@ -15,6 +15,14 @@ describe.skipIf(!lavapipe)('openAnnouncedEngine, on lavapipe', () => {
     ]);
   });
 
+  it('announces that it measures first, where it is to', async () => {
+    const result = await start(PROGRAM, ['command'], { VK_DRIVER_FILES: lavapipe, ENERGATE_TUNE: '1' }).result;
+    expect(said(result)[1]).toMatch(
+      /^energate: ENERGATE_TUNE=1: kernels that are new to this adapter are measured first/,
+    );
+    expect(said(result)).toHaveLength(2);
+  });
+
   it('says nothing when quiet', async () => {
     const result = await start(PROGRAM, ['quiet'], { VK_DRIVER_FILES: lavapipe }).result;
     expect(result.stdout).toContain('llvmpipe');
