@@ -52,7 +52,7 @@ export function defineCheck(command: Command): void {
 
 async function run(paths: readonly string[], args: Arguments): Promise<void> {
   const gate = await decodeGate(await readFileBytes(args.gate), args.gate);
-  const sources = await Promise.all(paths.map(open));
+  const sources = together(await Promise.all(paths.map(open)));
   const total = sources.reduce((sum, { count }) => sum + count, 0);
   const size = total <= BATCHES[0] ? BATCHES[0] : BATCHES[1];
   const engine = await openAnnouncedEngine(args);
@@ -88,6 +88,21 @@ async function open(path: string): Promise<Source> {
   }
   const set = await readImageSet(path, { split: 'test' });
   return { set, count: set.count };
+}
+
+/** Pictures that follow one another are one source, so that they are asked about together. */
+function together(sources: readonly Source[]): Source[] {
+  const merged: Source[] = [];
+  for (const source of sources) {
+    const last = merged.at(-1);
+    if (last && 'pictures' in last && 'pictures' in source) {
+      merged[merged.length - 1] = {
+        pictures: last.pictures.concat(source.pictures),
+        count: last.count + source.count,
+      };
+    } else merged.push(source);
+  }
+  return merged;
 }
 
 interface Answer {

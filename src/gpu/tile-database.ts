@@ -9,7 +9,7 @@ export async function tileDatabase(name = 'energate'): Promise<TileMemory> {
   const database = await result(opening);
   const store = (mode: IDBTransactionMode) => database.transaction(STORE, mode).objectStore(STORE);
   return {
-    get: (key) => result<string | undefined>(store('readonly').get(key)),
+    get: async (key) => result<string | undefined>(store('readonly').get(key)),
     async set(key, value) {
       await result(store('readwrite').put(value, key));
     },

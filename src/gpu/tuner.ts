@@ -1,4 +1,5 @@
 import type { Dispatch } from '../kernels/dispatch.js';
+import { SHADERS } from '../kernels/shaders.js';
 import { type Tile, tile, tilesFor } from '../kernels/tiles.js';
 import { type Engine, record } from './engine.js';
 
@@ -41,25 +42,53 @@ export class Tuner {
     if (known) return known;
     const finding = this.find(engine, kernel, tiles, key);
     this.found.set(key, finding);
+    // What failed, as on a device that was lost, is tried again.
+    finding.catch(() => this.found.delete(key));
     return finding;
   }
 
   private async find(engine: Engine, kernel: Sized, tiles: readonly Tile[], key: string): Promise<Tile> {
-    const remembered = await this.memory.get(key).catch(() => undefined);
+    const remembered = await orNothing(() => this.memory.get(key));
     const same = tiles.find((candidate) => JSON.stringify(candidate) === remembered);
     if (same) return same;
     const times = await this.measure(engine, kernel, tiles);
     const best = times.indexOf(Math.min(...times));
     const chosen = tiles[times[best]! <= times[0]! * (1 - LEAST_GAIN) ? best : 0]!;
-    await this.memory.set(key, JSON.stringify(chosen)).catch(() => undefined);
+    await orNothing(() => this.memory.set(key, JSON.stringify(chosen)));
     return chosen;
   }
 }
 
-/** All that a finding depends on. */
+/** What a memory gives; nothing where it throws, at once or later. */
+async function orNothing<T>(of: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await of();
+  } catch {
+    return undefined;
+  }
+}
+
+/** All that a finding depends on, as far as the browser tells it. */
 function keyOf({ adapter, traits }: Engine, { shader, constants, uniforms }: Sized): string {
   const { vendor, architecture, device, description } = adapter;
-  return JSON.stringify([vendor, architecture, device, description, traits, shader, constants, uniforms]);
+  return JSON.stringify([
+    vendor,
+    architecture,
+    device,
+    description,
+    traits,
+    shader,
+    hash(SHADERS[shader]),
+    constants,
+    uniforms,
+  ]);
+}
+
+/** FNV-1a, 32 bits: a kernel that was written anew is measured anew. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
 }
 
 /** Long enough that what surrounds a run does not count, in milliseconds. */
@@ -72,7 +101,10 @@ async function measureTiles(engine: Engine, kernel: Sized, tiles: readonly Tile[
   const buffers = kernel.bindings.map((size) => engine.createBuffer(`${kernel.shader}, to be timed`, size));
   const bindings = buffers.map((buffer) => ({ buffer, offset: 0, size: buffer.size }));
   try {
-    const dispatches = await Promise.all(tiles.map((choice) => engine.prepare(tile({ ...kernel, bindings }, choice))));
+    const prepared = tiles.map((choice) => engine.prepare(tile({ ...kernel, bindings }, choice)));
+    // Only the fixed tile has to fit the device.
+    const dispatches = await Promise.all(prepared.map((of, i) => (i === 0 ? of : of.catch(() => undefined))));
+    const possible = [...tiles.keys()].filter((choice) => dispatches[choice]);
     const time = async (choice: number, runs: number) => {
       const encoder = engine.device.createCommandEncoder();
       const pass = encoder.beginComputePass();
@@ -84,11 +116,11 @@ async function measureTiles(engine: Engine, kernel: Sized, tiles: readonly Tile[
       return (performance.now() - start) / runs;
     };
     // The first run of a kernel may finish compiling it.
-    for (const choice of tiles.keys()) await time(choice, 1);
+    for (const choice of possible) await time(choice, 1);
     const runs = Math.max(1, Math.min(MOST_RUNS, Math.round(SAMPLE / (await time(0, 1)))));
     const best = tiles.map(() => Number.POSITIVE_INFINITY);
     for (let round = 0; round < ROUNDS; round++) {
-      for (const choice of tiles.keys()) best[choice] = Math.min(best[choice]!, await time(choice, runs));
+      for (const choice of possible) best[choice] = Math.min(best[choice]!, await time(choice, runs));
     }
     return best;
   } finally {

@@ -23,6 +23,8 @@ export interface Place {
 export interface PlanOptions extends FusionOptions, LoweringOptions {
   /** A kernel with the tile that was found for it. */
   readonly tiled?: ((kernel: Dispatch<Tensor>) => Dispatch<Tensor>) | undefined;
+  /** Of tensors that are bound to ranges of one buffer: one of them for all, and where each begins, in elements. */
+  readonly shared?: ReadonlyMap<Tensor, { base: Tensor; offset: number }> | undefined;
 }
 
 /** The tensor whose memory `tensor` is a part of, and where, in elements. */
@@ -46,7 +48,12 @@ export function plan(graph: Graph, outputs: readonly Tensor[], options: PlanOpti
     return pack ? { base: pack.base, offset: pack.offset + offset } : { base, offset };
   };
 
-  const dispatches = fuse(lower(nodes, options), root, options);
+  const buffer = (tensor: Tensor) => {
+    const { base, offset } = root(tensor);
+    const shared = options.shared?.get(base);
+    return shared ? { base: shared.base, offset: shared.offset + offset } : { base, offset };
+  };
+  const dispatches = fuse(lower(nodes, options), buffer, options);
 
   const first = new Map<Tensor, number>();
   const last = new Map<Tensor, number>();

@@ -58,7 +58,11 @@ export class Program {
       plainConvolutions: engine.adapter.software && !engine.traits.subgroups,
     };
     const tiled = await tiling(engine, kernelsOf(graph, outputs, options));
-    const { dispatches, slots, places, peakBytes } = plan(graph, outputs, { ...options, tiled });
+    const { dispatches, slots, places, peakBytes } = plan(graph, outputs, {
+      ...options,
+      tiled,
+      shared: sharedBuffers(bindings),
+    });
     for (const [tensor, bound] of bindings) requireBindable(tensor, bound, { graph, outputs, slots, places });
     const owned: GPUBuffer[] = [];
     const create = (label: string, size: number) => {
@@ -175,6 +179,18 @@ export class Program {
   destroy(): void {
     for (const buffer of this.owned) this.engine.destroyBuffer(buffer);
   }
+}
+
+/** Tensors by the buffer that they are ranges of: the first that is bound to it stands for it. */
+function sharedBuffers(bindings: ReadonlyMap<Tensor, Storage>): Map<Tensor, { base: Tensor; offset: number }> {
+  const first = new Map<GPUBuffer, Tensor>();
+  return new Map(
+    Array.from(bindings, ([tensor, { buffer, offset }]) => {
+      const base = first.get(buffer) ?? tensor;
+      first.set(buffer, base);
+      return [tensor, { base, offset: offset / 4 }];
+    }),
+  );
 }
 
 /** What the engine's tuner, if it has one, chooses for each of these kernels. */

@@ -43,7 +43,14 @@ export class RowProgram {
     const graph = new ChunkGraph({ ...shape, count: Math.min(CHUNK, shape.count) });
     const outputs = reduction(graph.images).map((rows) => (rows as GraphRows).tensor);
     const program = await Program.compile(engine, graph.graph, outputs);
-    for (const [tensor, data] of graph.constants) program.write(tensor, data);
+    try {
+      for (const [tensor, data] of graph.constants) program.write(tensor, data);
+    } catch (error) {
+      program.destroy();
+      throw error;
+    }
+    // They are on the device now; a bank of neighbours is large.
+    graph.constants.clear();
     return new RowProgram(program, graph, outputs);
   }
 
@@ -137,7 +144,7 @@ class ChunkGraph {
 
   constant(name: string, shape: readonly number[], data: ArrayLike<number>): Tensor {
     const tensor = this.graph.input(name, shape);
-    this.constants.set(tensor, Float32Array.from(data));
+    this.constants.set(tensor, data instanceof Float32Array ? data : Float32Array.from(data));
     return tensor;
   }
 

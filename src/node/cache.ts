@@ -23,7 +23,8 @@ async function ours(path: string): Promise<string | undefined> {
     await mkdir(path, { recursive: true, mode: 0o700 });
     const folder = await realpath(path);
     const { uid, mode } = await stat(folder);
-    if (uid !== userInfo().uid || mode & 0o022) return undefined;
+    // Windows has neither of these; a folder in the user's profile is that user's.
+    if (process.platform !== 'win32' && (uid !== userInfo().uid || mode & 0o022)) return undefined;
     await access(folder, constants.W_OK);
     return folder;
   } catch {

@@ -26,10 +26,15 @@ export async function imagesFromPictures(paths: readonly string[], root: string,
     await inParallel(paths.length, DECODED_AT_ONCE, async (i) => images.set(await read(i), i * IMAGE_BYTES));
     return { ...properties, images };
   }
-  const spool = await openSpool(paths.length * IMAGE_BYTES, root);
+  // Made when the first is asked for, and no larger than what is: a few of very many may be wanted.
+  let opening: Promise<Spool> | undefined;
+  const spool = () => {
+    opening ??= openSpool(0, root);
+    return opening;
+  };
   const kept = new Uint8Array(paths.length);
   return fromSpool(properties, spool, async (i) => {
-    if (!kept[i]) await spool.write(await read(i), i * IMAGE_BYTES);
+    if (!kept[i]) await (await spool()).write(await read(i), i * IMAGE_BYTES);
     kept[i] = 1;
     return i;
   });
@@ -93,7 +98,12 @@ export class PictureCollector {
       Array.from(order, (i) => names[i]!),
       this.source,
     );
-    if (spool) return fromSpool(properties, spool, async (i) => order[i]!);
+    if (spool)
+      return fromSpool(
+        properties,
+        async () => spool,
+        async (i) => order[i]!,
+      );
     const sorted = new Uint8Array(names.length * IMAGE_BYTES);
     order.forEach((from, to) => {
       sorted.set(images[from]!, to * IMAGE_BYTES);
@@ -103,13 +113,17 @@ export class PictureCollector {
 }
 
 /** @param placeOf where the spool has an image, when it is there */
-function fromSpool(properties: ImageProperties, spool: Spool, placeOf: (i: number) => Promise<number>): Images {
+function fromSpool(
+  properties: ImageProperties,
+  spool: () => Promise<Spool>,
+  placeOf: (i: number) => Promise<number>,
+): Images {
   const gather = async (indices: Uint32Array) => {
     const offsets: number[] = [];
     await inParallel(indices.length, DECODED_AT_ONCE, async (row) => {
       offsets[row] = (await placeOf(indices[row]!)) * IMAGE_BYTES;
     });
-    return spool.read(offsets, IMAGE_BYTES);
+    return (await spool()).read(offsets, IMAGE_BYTES);
   };
   const read = (start: number, count: number) => gather(Uint32Array.from({ length: count }, (_, i) => start + i));
   return { ...properties, read, gather };

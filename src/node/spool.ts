@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { type FileHandle, open, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rm, statfs, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ReadRanges } from '../data/image-set.js';
@@ -49,8 +49,14 @@ async function openUnnamed(size: number, what: string): Promise<FileHandle> {
     if (bavail * bsize < size) throw Object.assign(new Error(), { code: 'ENOSPC' });
     const path = join(folder, `energate-${randomUUID()}`);
     const file = await open(path, 'wx+', 0o600);
-    await unlink(path);
-    return file;
+    try {
+      await unlink(path);
+      return file;
+    } catch (error) {
+      await file.close();
+      await rm(path, { force: true });
+      throw error;
+    }
   } catch (error) {
     return refuse(what, error);
   }

@@ -52,6 +52,26 @@ describe('a tuner', () => {
     expect(await new Tuner(memory(), clock(10, 9.4, 11).measure).tileOf(here, PRODUCT)).toEqual(TILES[1]);
   });
 
+  it('measures again what failed, as on a device that was lost', async () => {
+    let lost = true;
+    const measure: Measure = async (_, __, tiles) => {
+      if (lost) throw new Error('lost');
+      return tiles.map((_, i) => (i === 1 ? 1 : 10));
+    };
+    const tuner = new Tuner(memory(), measure);
+    await expect(tuner.tileOf(here, PRODUCT)).rejects.toThrow('lost');
+    lost = false;
+    expect(await tuner.tileOf(here, PRODUCT)).toEqual(TILES[1]);
+  });
+
+  it('does without a memory that throws, at once or later', async () => {
+    const at = () => {
+      throw new Error('closed');
+    };
+    const broken: TileMemory = { get: at, set: async () => at() };
+    expect(await new Tuner(broken, clock(10, 9, 3).measure).tileOf(here, PRODUCT)).toEqual(TILES[2]);
+  });
+
   it('has nothing to choose for a kernel without tiles', async () => {
     const { measured, measure } = clock();
     expect(await new Tuner(memory(), measure).tileOf(here, add(4, { a: 16, b: 16, y: 16 }))).toBeUndefined();

@@ -55,3 +55,22 @@ it('keeps all that a fused dispatch touches alive together', () => {
   const slots = [a, b, c, d].map((tensor) => places.get(tensor)!.slot);
   expect(new Set(slots).size).toBe(4);
 });
+
+it('leaves apart kernels that would read and write one buffer, whichever of its ranges the host bound', async () => {
+  const buffer = engine.createBuffer('two ranges', 512);
+  const graph = new Graph();
+  const [a, c] = [graph.input('a', [4]), graph.input('c', [4])];
+  const outputs = [relu(a), relu(c)];
+  const bound = new Map([
+    [a, { buffer, offset: 0, size: 16 }],
+    [outputs[1]!, { buffer, offset: 256, size: 16 }],
+  ]);
+  const program = await Program.compile(engine, graph, outputs, bound);
+  expect(program.dispatchCount).toBe(2);
+  program.write(a, Float32Array.of(1, -2, 3, -4));
+  program.write(c, Float32Array.of(-5, 6, -7, 8));
+  program.run();
+  expect(await program.read(...outputs)).toEqual([Float32Array.of(1, 0, 3, 0), Float32Array.of(0, 6, 0, 8)]);
+  program.destroy();
+  engine.destroyBuffer(buffer);
+});

@@ -114,6 +114,10 @@ describe('more pictures than memory holds', () => {
     );
     rmSync(join(path, 'b/2.png'));
     expect(Buffer.from(await source.read(0, 4)), 'the last is kept').toEqual(images);
+    room = 2 * 3072;
+    const few = (await readImageSet(path, { inMemory: 2 })) as ImageSource;
+    expect(await few.read(0, 2), 'where there is room for two').toHaveLength(room);
+    room = Number.POSITIVE_INFINITY;
 
     writeFileSync(join(path, 'b/2.png'), pictures[0]!.subarray(0, 80));
     const damaged = (await readImageSet(path, { inMemory: 3 })) as ImageSource;

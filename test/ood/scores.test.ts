@@ -73,7 +73,7 @@ describe('scores of plain logits', () => {
     expect(() => msp([1, 2, 3], 1.5)).toThrow('1.5 classes');
   });
 
-  it.each([0, -1, Number.NaN, Infinity])('refuse a temperature of %d', (temperature) => {
+  it.each([0, -1, Number.NaN, Infinity, 1e19, 1e-19])('refuse a temperature of %d', (temperature) => {
     expect(() => energy([1, 2], 2, { temperature })).toThrow(UsageError);
     expect(() => energy([1, 2], 2, { temperature })).toThrow(`the temperature is ${temperature}`);
   });

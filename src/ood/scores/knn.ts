@@ -1,5 +1,5 @@
 import type { NdArray } from '../../formats/array.js';
-import { fitted, rowsOf, type Score } from './score.js';
+import { fittedData, rowsOf, type Score } from './score.js';
 
 const K = 50;
 
@@ -18,7 +18,7 @@ export const knn: Score = {
   },
   shapes: (size) => ({ bank: [-1, size] }),
   score({ features }, { state }) {
-    const bank = fitted('knn', state, 'bank');
+    const bank = fittedData('knn', state, 'bank');
     // The k largest products are the k least distances: 2 - 2 a·b.
     const k = Math.min(K, bank.length / features.columns);
     return {

@@ -133,18 +133,28 @@ export function mapRows(
   );
 }
 
-/** @throws {UsageError} if the temperature is not a positive number. */
+/** Logits over it, and its inverse, are far from what float32 cannot hold. */
+const LEAST_TEMPERATURE = 1e-15;
+
+/** @throws {UsageError} if the temperature is not a positive number that float32 computes with. */
 export function checkTemperature(temperature: number): void {
-  if (!(temperature > 0 && temperature < Infinity)) {
-    throw new UsageError(`the temperature is ${temperature}; it must be a positive number`);
+  if (!(temperature >= LEAST_TEMPERATURE && temperature <= 1 / LEAST_TEMPERATURE)) {
+    throw new UsageError(
+      `the temperature is ${temperature}; it must be a positive number, from ${LEAST_TEMPERATURE} to ${1 / LEAST_TEMPERATURE}`,
+    );
   }
 }
 
 /** An array that was fitted. @throws {UsageError} where the score was not */
 export function fitted(name: string, state: ScoreState | undefined, key: string): Float64Array {
+  return Float64Array.from(fittedData(name, state, key));
+}
+
+/** The same without a copy, for what is large. */
+export function fittedData(name: string, state: ScoreState | undefined, key: string): Float64Array | Float32Array {
   const array = state?.[key];
   if (!array) throw new UsageError(`${name} must be fitted on training images first`);
-  return Float64Array.from(array.data as Float64Array);
+  return array.data as Float64Array | Float32Array;
 }
 
 /** float64 of a shape. */
