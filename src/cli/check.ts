@@ -120,7 +120,7 @@ type Piece = { readonly images: readonly string[] } & (
 
 /** Answers as they come, so many images at a time: the next are read while the device works at these. */
 async function* answersOf(detector: Detector, sources: readonly Source[], size: number): AsyncGenerator<Answer[]> {
-  for await (const piece of ahead(piecesOf(sources, size))) {
+  for await (const piece of ahead(readPieces(sources, size))) {
     const { images } = piece;
     if ('set' in piece) {
       const decisions = await detector.check(piece.set);
@@ -139,7 +139,7 @@ async function* answersOf(detector: Detector, sources: readonly Source[], size: 
   }
 }
 
-async function* piecesOf(sources: readonly Source[], size: number): AsyncGenerator<Piece> {
+async function* readPieces(sources: readonly Source[], size: number): AsyncGenerator<Piece> {
   for (const source of sources) {
     for (let start = 0; start < source.count; start += size) {
       const count = Math.min(size, source.count - start);

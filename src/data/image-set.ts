@@ -224,12 +224,13 @@ export function pickImages(set: Images, indices: Uint32Array): Images {
     ...(labels && { labels: Int32Array.from(indices, (index) => labels[index]!) }),
   };
   if (isInMemory(set)) return { ...set, ...properties, images: rowsOf(set.images, indices, height * width * 3) };
-  return {
-    ...set,
-    ...properties,
-    read: (start, count) => set.gather(indices.subarray(start, start + count)),
-    gather: (rows) => set.gather(rows.map((row) => indices[row]!)),
-  };
+  return readByNumber({ ...set, ...properties }, (rows) => set.gather(rows.map((row) => indices[row]!)));
+}
+
+/** Images that are read by number in runs, too. */
+export function readByNumber(properties: ImageProperties, gather: ImageSource['gather']): ImageSource {
+  const read = (start: number, count: number) => gather(Uint32Array.from({ length: count }, (_, i) => start + i));
+  return { ...properties, read, gather };
 }
 
 function rowsOf(bytes: Uint8Array, indices: Uint32Array, size: number): Uint8Array {

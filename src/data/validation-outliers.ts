@@ -7,7 +7,7 @@
  * Only integers, + - * / and sqrt are used, so the bytes are the same on every machine.
  */
 import { DataError, UsageError } from '../errors.js';
-import { gatherImages, type ImageSource, type Images, sourceOf } from './image-set.js';
+import { gatherImages, type ImageSource, type Images, readByNumber, sourceOf } from './image-set.js';
 import { type Random, stream } from './random.js';
 
 /** Makes one image's bytes, of height x width x 3, from those of random source images. */
@@ -159,8 +159,7 @@ export function validationOutliers(
     });
     return made;
   };
-  const read = (start: number, images: number) => gather(Uint32Array.from({ length: images }, (_, i) => start + i));
-  return { name: family, count, height, width, read, gather };
+  return readByNumber({ name: family, count, height, width }, gather);
 }
 
 /** The mean of channel `c` over a rectangle, in fractions of the sides; pixels that are cut count by their share. */

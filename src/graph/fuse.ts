@@ -1,6 +1,6 @@
 import { type Dispatch, grid, MAX_WORKGROUPS, partsOf, select } from '../kernels/dispatch.js';
 import { type Demands, demandsOf } from '../kernels/side-by-side.js';
-import type { Tensor } from './graph.js';
+import { sizeOf, type Tensor } from './graph.js';
 
 /** Where a tensor's memory is: that of `base`, which several may share. */
 export type Root = (tensor: Tensor) => { base: Tensor; offset: number };
@@ -107,7 +107,7 @@ function independent(a: Entry, b: Entry, root: Root): boolean {
 
 function disjoint(a: Tensor, b: Tensor, root: Root): boolean {
   const [first, second] = root(a).offset < root(b).offset ? [a, b] : [b, a];
-  return root(first).offset + first.shape.reduce((n, d) => n * d, 1) <= root(second).offset;
+  return root(first).offset + sizeOf(first.shape) <= root(second).offset;
 }
 
 function join(a: Entry, b: Entry, root: Root): Entry | undefined {

@@ -1,5 +1,5 @@
 import { basename, relative, sep } from 'node:path';
-import type { ImageProperties, Images } from '../data/image-set.js';
+import { type ImageProperties, type Images, readByNumber } from '../data/image-set.js';
 import { quote } from '../formats/array.js';
 import { fitPicture } from '../gate/resize.js';
 import { inParallel } from './files.js';
@@ -118,15 +118,13 @@ function fromSpool(
   spool: () => Promise<Spool>,
   placeOf: (i: number) => Promise<number>,
 ): Images {
-  const gather = async (indices: Uint32Array) => {
+  return readByNumber(properties, async (indices) => {
     const offsets: number[] = [];
     await inParallel(indices.length, DECODED_AT_ONCE, async (row) => {
       offsets[row] = (await placeOf(indices[row]!)) * IMAGE_BYTES;
     });
     return (await spool()).read(offsets, IMAGE_BYTES);
-  };
-  const read = (start: number, count: number) => gather(Uint32Array.from({ length: count }, (_, i) => start + i));
-  return { ...properties, read, gather };
+  });
 }
 
 function propertiesOf(names: readonly string[], source: string): ImageProperties {

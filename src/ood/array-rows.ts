@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { vectorTimes } from './linear-algebra.js';
 import type { Computer, ImageRows, Rows } from './rows.js';
 import {
   exponentialsOf,
@@ -96,13 +97,7 @@ class ArrayRows implements Rows {
 
   times(matrix: Float64Array, bias?: Float64Array): Rows {
     const columns = matrix.length / this.columns;
-    return this.map(columns, (row) => {
-      const y = bias?.slice() ?? new Float64Array(columns);
-      row.forEach((value, i) => {
-        for (let j = 0; j < columns; j++) y[j] += value * matrix[i * columns + j]!;
-      });
-      return y;
-    });
+    return this.map(columns, (row) => vectorTimes(row, matrix, columns, bias?.slice()));
   }
 
   cross(other: Rows): Rows {

@@ -73,9 +73,13 @@ export function cutoff({ values }: Eigen): number {
   return values.length * Number.EPSILON * Math.max(...values.map(Math.abs));
 }
 
-/** xᵀ m of a vector [rows] and a matrix [rows, columns]. */
-export function vectorTimes(x: ArrayLike<number>, m: Float64Array, columns: number): Float64Array {
-  const y = new Float64Array(columns);
+/** `y` += xᵀ m of a vector [rows] and a matrix [rows, columns]; y is zeros unless it is given. */
+export function vectorTimes(
+  x: ArrayLike<number>,
+  m: Float64Array,
+  columns: number,
+  y: Float64Array = new Float64Array(columns),
+): Float64Array {
   for (let i = 0; i < x.length; i++) {
     const factor = x[i]!;
     if (factor === 0) continue;
