@@ -9,7 +9,7 @@ export const target = new URL('../src/kernels/shaders.ts', import.meta.url);
 
 function source(name: string): string {
   return readFileSync(new URL(`${name}.wgsl`, folder), 'utf8').replaceAll(
-    /^\/\/ include: (\w+)\n/gm,
+    /^ *\/\/ include: (\w+)\n/gm,
     (_, included: string) => source(included),
   );
 }

@@ -120,24 +120,7 @@ fn weightsOf(tap: i32, i: i32, c: i32, j: i32) -> i32 {
   return (tap * IN_C + c * IN_WIDTH + i) * (OUT_C / OUT_WIDTH) + j;
 }
 
-// Where a row (or column) of the output takes its input from: tap t of `count` reads filter row first + t * step at
-// input position origin + t * direction.
-struct Taps { first: i32, step: i32, count: i32, direction: i32 }
-
-fn taps(parity: i32) -> Taps {
-  if (BACKWARD) {
-    let first = (parity + PADDING) % STRIDE;
-    return Taps(first, STRIDE, max(0, (KERNEL - first + STRIDE - 1) / STRIDE), -1);
-  }
-  return Taps(0, 1, KERNEL, 1);
-}
-
-fn origin(position: i32, parity: i32) -> i32 {
-  if (BACKWARD) {
-    return position + (parity + PADDING) / STRIDE;
-  }
-  return position * STRIDE - PADDING;
-}
+// include: convolution_taps
 
 // Pixels of the tiles before tile t: the last of a row may be cut short.
 fn pixelsBefore(t: i32) -> i32 {
@@ -261,7 +244,7 @@ fn main(
     affine[j] = AFFINE[(j / COLUMNS) * OUT_VECS + column + j % COLUMNS]; // where ACTIVATE
   } // where ACTIVATE
 
-  let outY = select(gridY, gridY * STRIDE + parity.y, BACKWARD);
+  let outY = spread(gridY, parity.y);
   let inRow = tile < TILES && outY < OUT_H;
   // where STATISTICS:
   // Deviations are from the workgroup's first value, which every workgroup has.
@@ -303,7 +286,7 @@ fn main(
     // unroll
     for (var p = 0; p < PIXELS; p++) {
     // end
-      let outX = select(gridX + p, (gridX + p) * STRIDE + parity.x, BACKWARD);
+      let outX = spread(gridX + p, parity.x);
       if (WHOLE || ((gridX + p < GRID_W) & (outX < OUT_W))) {
         let pixel = ((image * OUT_H + outY) * OUT_W + outX) * OUT_VECS + column;
         // unroll

@@ -1,6 +1,6 @@
 import { type BatchNormFold, foldConstants } from './batch-norm.js';
 import { type Dispatch, LANES, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
-import { REDUCED_PIXELS, tile } from './tiles.js';
+import { tile } from './tiles.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
 export interface Conv2dShape {
@@ -27,11 +27,26 @@ interface FilterShape {
   readonly outChannels: number;
 }
 
+/** How a convolution is computed. */
+export interface ConvolutionOptions {
+  /**
+   * Through workgroup memory, for GPUs, where both channel counts are multiples of 4. Else values are shared by lanes that read one
+   * address, or within subgroups, which software adapters do best.
+   */
+  readonly workgroupMemory?: boolean | undefined;
+}
+
+/** Whether it is computed through workgroup memory. */
+const tiles = ({ inChannels, outChannels }: Omit<FilterShape, 'kernel'>, { workgroupMemory }: ConvolutionOptions) =>
+  workgroupMemory === true && inChannels % 4 === 0 && outChannels % 4 === 0;
+
 /**
  * Into how many parts, rows of it, a filter is bound: as many as make each fit a uniform buffer, 1 or `kernel`. Where none
- * does, it is one storage buffer.
+ * does, or invocations read it apart, through workgroup memory, it is one storage buffer.
  */
-export function filterParts({ kernel, inChannels, outChannels }: FilterShape): { parts: number; uniform: boolean } {
+export function filterParts(filter: FilterShape, options: ConvolutionOptions = {}): { parts: number; uniform: boolean } {
+  if (tiles(filter, options)) return { parts: 1, uniform: false };
+  const { kernel, inChannels, outChannels } = filter;
   const rowElements = kernel * inChannels * outChannels;
   const fits = (rows: number) => outChannels % 4 === 0 && rows * rowElements * 4 <= MAX_UNIFORM_BYTES;
   if (fits(kernel)) return { parts: 1, uniform: true };
@@ -94,59 +109,75 @@ export interface Activation<B> {
   readonly activated?: B | undefined;
 }
 
+/** What a convolution goes over, and how. */
+interface Direction {
+  readonly input: Plane;
+  readonly output: Plane;
+  readonly backward: boolean;
+  readonly transposed: boolean;
+}
+
 /** Both directions: from `input` to `output`; backward takes its pixels in stride² classes, each on the grid of the smaller. */
 function convolution<B>(
-  { batch, kernel, stride }: Conv2dShape,
-  { input, output, backward, transposed }: { input: Plane; output: Plane; backward: boolean; transposed: boolean },
+  shape: Conv2dShape,
+  direction: Direction,
   { x, w, y, residual, activation, reduction }: Convolution<B>,
+  options: ConvolutionOptions,
 ): Dispatch<B> {
+  const { batch, kernel, stride } = shape;
+  const { input, output, backward, transposed } = direction;
   const grid = backward ? input : output;
+  const { batchNorm } = reduction ?? {};
+  const constants = {
+    BATCH: batch,
+    IN_H: input.height,
+    IN_W: input.width,
+    IN_C: input.channels,
+    OUT_H: output.height,
+    OUT_W: output.width,
+    OUT_C: output.channels,
+    GRID_H: grid.height,
+    GRID_W: grid.width,
+    KERNEL: kernel,
+    STRIDE: stride,
+    PADDING: padding(kernel),
+    BACKWARD: backward,
+    RESIDUAL: residual !== undefined,
+    ACTIVATE: activation !== undefined,
+    BOTH: activation?.activated !== undefined,
+    REDUCE: reduction !== undefined,
+    STATISTICS: reduction !== undefined && !backward,
+    GRADIENTS: reduction !== undefined && backward,
+    ...(batchNorm ? foldConstants(batchNorm.fold) : {}),
+    WORKGROUP,
+  };
+  const stored = [
+    ...(residual === undefined ? [] : [residual]),
+    y,
+    ...activationBindings(activation),
+    ...reductionBindings(reduction),
+  ];
+  if (tiles(shape, options) && !transposed) {
+    return tile({ shader: 'conv2d_tiled', constants, bindings: [x, ...w, ...stored] });
+  }
   const outWidth = vectorWidth(output.channels);
   const dots = backward && !transposed;
   const [from, to] = dots ? [output, input] : [input, output];
   const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w);
-  const { batchNorm } = reduction ?? {};
   return tile({
     shader: 'conv2d',
     constants: {
+      ...constants,
       IN_WIDTH: vectorWidth(input.channels),
       OUT_WIDTH: outWidth,
       FILTER_WIDTH: vectorWidth(to.channels),
-      BATCH: batch,
-      IN_H: input.height,
-      IN_W: input.width,
-      IN_C: input.channels,
-      OUT_H: output.height,
-      OUT_W: output.width,
-      OUT_C: output.channels,
-      GRID_H: grid.height,
-      GRID_W: grid.width,
-      KERNEL: kernel,
-      STRIDE: stride,
-      PADDING: padding(kernel),
       PARTS: filter.parts,
-      BACKWARD: backward,
       TRANSPOSED: transposed,
       DOTS: dots,
-      RESIDUAL: residual !== undefined,
-      ACTIVATE: activation !== undefined,
-      BOTH: activation?.activated !== undefined,
-      REDUCE: reduction !== undefined,
-      STATISTICS: reduction !== undefined && !backward,
-      GRADIENTS: reduction !== undefined && backward,
-      ...(batchNorm ? foldConstants(batchNorm.fold) : {}),
       TAPS: backward ? Math.ceil(kernel / stride) : kernel,
       TAP: vectorWidth(from.channels),
-      WORKGROUP,
     },
-    bindings: [
-      x,
-      ...filter.bindings,
-      ...(residual === undefined ? [] : [residual]),
-      y,
-      ...activationBindings(activation),
-      ...reductionBindings(reduction),
-    ],
+    bindings: [x, ...filter.bindings, ...stored],
     uniforms: {
       ...filter.uniforms,
       ...(batchNorm ? { FIGURES: output.channels } : {}),
@@ -176,11 +207,32 @@ const inputPlane = ({ inHeight, inWidth, inChannels }: Conv2dShape): Plane => ({
 
 const outputPlane = (shape: Conv2dShape): Plane => ({ ...conv2dOutput(shape), channels: shape.outChannels });
 
+const forwardOf = (shape: Conv2dShape): Direction => ({
+  input: inputPlane(shape),
+  output: outputPlane(shape),
+  backward: false,
+  transposed: false,
+});
+
+const backwardOf = (shape: Conv2dShape, transposed: boolean): Direction => ({
+  input: outputPlane(shape),
+  output: inputPlane(shape),
+  backward: true,
+  transposed,
+});
+
 /** Into how many chunks a convolution's values fall where it reduces them: its workgroups, of each column. */
-export function conv2dChunks(shape: Conv2dShape): { forward: number; backward: number } {
-  const { height, width } = conv2dOutput(shape);
-  const forward = Math.ceil((shape.batch * height * Math.ceil(width / REDUCED_PIXELS)) / WORKGROUP);
-  return { forward, backward: forward * shape.stride ** 2 };
+export function conv2dChunks(
+  shape: Conv2dShape,
+  options: ConvolutionOptions = {},
+): { forward: number; backward: number } {
+  const chunks = (direction: Direction) => {
+    const w = Array(filterParts(shape, options).parts).fill('w');
+    const buffers = { x: 'x', w, y: 'y', reduction: { partials: 'partials' } };
+    const [x, , z] = convolution(shape, direction, buffers, options).workgroups;
+    return x * z;
+  };
+  return { forward: chunks(forwardOf(shape)), backward: chunks(backwardOf(shape, false)) };
 }
 
 /** Whether backward-data can reduce as it stores: `figures` has to be a uniform buffer, as there are but 8 others. */
@@ -194,9 +246,10 @@ export const conv2dReducesGradients = ({ inChannels }: Conv2dShape): boolean => 
 export function conv2dForward<B>(
   shape: Conv2dShape,
   { partials, ...buffers }: Omit<Convolution<B>, 'reduction'> & { partials?: B | undefined },
+  options: ConvolutionOptions = {},
 ): Dispatch<B> {
-  const planes = { input: inputPlane(shape), output: outputPlane(shape), backward: false, transposed: false };
-  return convolution(shape, planes, { ...buffers, reduction: partials === undefined ? undefined : { partials } });
+  const reduction = partials === undefined ? undefined : { partials };
+  return convolution(shape, forwardOf(shape), { ...buffers, reduction }, options);
 }
 
 /**
@@ -218,9 +271,9 @@ export function conv2dBackwardData<B>(
     transposed?: boolean;
     reduction?: { partials: B; batchNorm: GradientReduction<B> } | undefined;
   },
+  options: ConvolutionOptions = {},
 ): Dispatch<B> {
-  const planes = { input: outputPlane(shape), output: inputPlane(shape), backward: true, transposed };
-  return convolution(shape, planes, { x: gradient, ...rest });
+  return convolution(shape, backwardOf(shape, transposed), { x: gradient, ...rest }, options);
 }
 
 /** Swap the channels of a filter: `x` [taps, inChannels, outChannels] to `y` [taps, outChannels, inChannels]. */
@@ -236,44 +289,73 @@ export function transposeFilter<B>(
   };
 }
 
+/** Workgroups of backward-weights through workgroup memory: enough for a large GPU, each with pixels enough to be worth its start. */
+const WANTED_WORKGROUPS = 1024;
+const LEAST_PIXELS = 256;
+
 /** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows. */
-export function conv2dSplits(shape: Conv2dShape): number {
-  const rows = shape.batch * conv2dOutput(shape).height;
-  const wanted = Math.min(rows, 64);
-  return Math.ceil(rows / Math.ceil(rows / wanted));
+export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
+  const { height, width } = conv2dOutput(shape);
+  const rows = shape.batch * height;
+  if (!tiles(shape, options)) return Math.ceil(rows / Math.ceil(rows / Math.min(rows, 64)));
+  const [x, y] = tiledBackwardWeights(shape, 1, { x: 'x', gradient: 'gradient', partials: 'partials' }).workgroups;
+  const most = Math.ceil((rows * width) / LEAST_PIXELS);
+  return Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), most);
 }
+
+/** Constants of both ways to compute backward-weights. */
+function backwardWeightsConstants(shape: Conv2dShape) {
+  const { height, width } = conv2dOutput(shape);
+  return {
+    BATCH: shape.batch,
+    IN_H: shape.inHeight,
+    IN_W: shape.inWidth,
+    IN_C: shape.inChannels,
+    OUT_H: height,
+    OUT_W: width,
+    OUT_C: shape.outChannels,
+    KERNEL: shape.kernel,
+    STRIDE: shape.stride,
+    PADDING: padding(shape.kernel),
+    WORKGROUP,
+  };
+}
+
+interface BackwardWeights<B> {
+  readonly x: B;
+  readonly gradient: B;
+  readonly partials: B;
+}
+
+const tiledBackwardWeights = <B>(shape: Conv2dShape, splits: number, { x, gradient, partials }: BackwardWeights<B>) =>
+  tile({
+    shader: 'conv2d_backward_weights_tiled',
+    constants: { ...backwardWeightsConstants(shape), SPLITS: splits },
+    bindings: [x, gradient, partials],
+  });
 
 /**
  * Convolution, backward-weights, as partial sums: `x` is the forward input, `gradient` that of the output, `partials`
- * [conv2dSplits(shape), kernel, kernel, inChannels, outChannels], to be added up over its first axis.
+ * [conv2dSplits(shape, options), kernel, kernel, inChannels, outChannels], to be added up over its first axis.
  */
 export function conv2dBackwardWeights<B>(
   shape: Conv2dShape,
-  { x, gradient, partials }: { x: B; gradient: B; partials: B },
+  buffers: BackwardWeights<B>,
+  options: ConvolutionOptions = {},
 ): Dispatch<B> {
-  const { height, width } = conv2dOutput(shape);
+  const splits = conv2dSplits(shape, options);
+  if (tiles(shape, options)) return tiledBackwardWeights(shape, splits, buffers);
   const inWidth = vectorWidth(shape.inChannels);
-  const outWidth = vectorWidth(shape.outChannels);
   const rows = shape.kernel * (shape.inChannels / inWidth);
   return tile({
     shader: 'conv2d_backward_weights',
     constants: {
+      ...backwardWeightsConstants(shape),
       IN_WIDTH: inWidth,
-      OUT_WIDTH: outWidth,
-      BATCH: shape.batch,
-      IN_H: shape.inHeight,
-      IN_W: shape.inWidth,
-      IN_C: shape.inChannels,
-      OUT_H: height,
-      OUT_W: width,
-      OUT_C: shape.outChannels,
-      KERNEL: shape.kernel,
-      STRIDE: shape.stride,
-      PADDING: padding(shape.kernel),
-      SPLITS: conv2dSplits(shape),
+      OUT_WIDTH: vectorWidth(shape.outChannels),
+      SPLITS: splits,
       UNIT: Math.ceil(rows / LANES) * LANES,
-      WORKGROUP,
     },
-    bindings: [x, gradient, partials],
+    bindings: [buffers.x, buffers.gradient, buffers.partials],
   });
 }

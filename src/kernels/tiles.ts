@@ -17,10 +17,10 @@ interface Tiling {
   readonly others: readonly Tile[];
   allows(constants: Constants, tile: Tile): boolean;
   /** Constants and workgroups that follow from a tile. */
-  tiled(constants: Constants, tile: Tile): { constants: Constants; workgroups: readonly [number, number, number] };
+  tiled(constants: Constants, tile: Tile): { constants: Dispatch<unknown>['constants']; workgroups: readonly [number, number, number] };
 }
 
-const vectors = ({ OUT_C, OUT_WIDTH }: Constants) => OUT_C! / OUT_WIDTH!;
+const vectors = ({ OUT_C, OUT_WIDTH = 4 }: Constants) => OUT_C! / OUT_WIDTH;
 
 /** As many vectors of output channels as divide them and stay in registers. */
 const columnsOf = (constants: Constants) => largestDivisor(vectors(constants), [4, 2]);
@@ -98,7 +98,106 @@ const matmul: Tiling = {
   }),
 };
 
-const TILINGS: { readonly [S in ShaderName]?: Tiling } = { conv2d, conv2d_backward_weights: backwardWeights, matmul };
+/** Bytes of workgroup memory of a tile at most: so little that a GPU's core holds several workgroups. */
+const MOST_SHARED = 10240;
+
+/** Workgroups that keep a large GPU busy. */
+const ENOUGH_WORKGROUPS = 512;
+
+/** Invocations along the vectors, where each computes `columns` of them. */
+const acrossOf = (constants: Constants, columns: number) => largestDivisor(vectors(constants) / columns, [8, 4, 2]);
+
+/** Constants of tile_products: `quads` by `columns` vectors an invocation, `depth` terms at a time. */
+function sharedConstants(constants: Constants, { quads, columns, depth }: Tile) {
+  const across = acrossOf(constants, columns!);
+  const down = WORKGROUP / across;
+  return {
+    DEPTH: depth!,
+    ACROSS: across,
+    DOWN: down,
+    QUADS: quads!,
+    COLUMNS: columns!,
+    TILE_QUADS: down * quads!,
+    TILE_VECS: across * columns!,
+    TILE: depth! * (down * quads! + across * columns!),
+  };
+}
+
+/** What invocations lay into workgroup memory, of `a` and `b` units in all. */
+const units = (a: number, b: number) => ({
+  A_UNITS: Math.ceil(a / WORKGROUP),
+  A_WHOLE: a % WORKGROUP === 0,
+  B_UNITS: Math.ceil(b / WORKGROUP),
+  B_WHOLE: b % WORKGROUP === 0,
+});
+
+/** The most terms at a time, of those that `fit`, for which there is memory. */
+function sharedTile(constants: Constants, { quads, columns }: Tile, fit: (depth: number) => boolean): Tile {
+  const tileOf = (depth: number): Tile => ({ quads: quads!, columns: columns!, depth });
+  const bytes = (depth: number) => sharedConstants(constants, tileOf(depth)).TILE * 16;
+  return tileOf([16, 8].find((depth) => fit(depth) && bytes(depth) <= MOST_SHARED) ?? 4);
+}
+
+const LARGE: Tile = { quads: 2, columns: 2 };
+const NARROW: Tile = { quads: 2, columns: 1 };
+const SMALL: Tile = { quads: 1, columns: 1 };
+const SHAPES = [LARGE, NARROW, { quads: 1, columns: 2 }, SMALL];
+
+const conv2dTiled: Tiling = {
+  fixed(c) {
+    const large = vectors(c) % 2 === 0 ? LARGE : NARROW;
+    const [x, y, z] = conv2dTiled.tiled(c, { ...large, depth: 4 }).workgroups;
+    return sharedTile(c, x * y * z < ENOUGH_WORKGROUPS ? SMALL : large, (depth) => c.IN_C! % depth === 0);
+  },
+  others: SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth }))),
+  allows(c, choice) {
+    const { TILE, TILE_QUADS } = sharedConstants(c, choice);
+    const same = !c.REDUCE || TILE_QUADS === sharedConstants(c, conv2dTiled.fixed(c)).TILE_QUADS;
+    return same && vectors(c) % choice.columns! === 0 && c.IN_C! % choice.depth! === 0 && TILE * 16 <= MOST_SHARED;
+  },
+  tiled(c, choice) {
+    const shared = sharedConstants(c, choice);
+    const { DEPTH, TILE_QUADS, TILE_VECS } = shared;
+    const quads = c.BATCH! * c.GRID_H! * Math.ceil(c.GRID_W! / 4);
+    const reduced = c.REDUCE ? 2 * WORKGROUP * choice.columns! : 0;
+    return {
+      constants: {
+        ...shared,
+        TILE: Math.max(shared.TILE, reduced),
+        ...units((TILE_QUADS * DEPTH) / 4, TILE_VECS * (c.BACKWARD ? DEPTH / 4 : DEPTH)),
+      },
+      workgroups: [
+        Math.ceil(quads / TILE_QUADS),
+        vectors(c) / TILE_VECS,
+        c.BACKWARD ? c.STRIDE! ** 2 : 1,
+      ],
+    };
+  },
+};
+
+const backwardWeightsTiled: Tiling = {
+  fixed: (c) => sharedTile(c, vectors(c) % 2 === 0 ? LARGE : NARROW, (depth) => c.OUT_W! % depth === 0),
+  others: SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth }))),
+  allows: (c, choice) =>
+    vectors(c) % choice.columns! === 0 && sharedConstants(c, choice).TILE * 16 <= MOST_SHARED,
+  tiled(c, choice) {
+    const shared = sharedConstants(c, choice);
+    const { DEPTH, TILE_QUADS, TILE_VECS } = shared;
+    const quads = (c.KERNEL! ** 2 * c.IN_C!) / 4;
+    return {
+      constants: { ...shared, ...units(TILE_QUADS * DEPTH, TILE_VECS * DEPTH) },
+      workgroups: [Math.ceil(quads / TILE_QUADS), vectors(c) / TILE_VECS, c.SPLITS!],
+    };
+  },
+};
+
+const TILINGS: { readonly [S in ShaderName]?: Tiling } = {
+  conv2d,
+  conv2d_tiled: conv2dTiled,
+  conv2d_backward_weights: backwardWeights,
+  conv2d_backward_weights_tiled: backwardWeightsTiled,
+  matmul,
+};
 
 const constantsOf = ({ constants }: Pick<Dispatch<unknown>, 'constants'>): Constants =>
   Object.fromEntries(Object.entries(constants).map(([name, value]) => [name, Number(value)]));

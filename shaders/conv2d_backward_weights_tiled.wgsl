@@ -1,0 +1,104 @@
+// Convolution, backward-weights, as a GEMM with split-K through workgroup memory, for GPUs: phase one of two (sum_leading adds
+// the splits), by the formula of conv2d_backward_weights. Both channel counts are multiples of 4.
+//
+// GEMM: M = KERNEL^2 * IN_C filter rows, in quads of four input channels of a tap; N = OUT_C; K = BATCH * OUT_H * OUT_W pixels,
+// in segments of DEPTH of a row, of which SPLITS take about as many each. Tiles as in conv2d_tiled, a segment at a time: A is the
+// input's quads, under each quad's tap, and B the gradient's vectors.
+//
+// Layouts: X (input), D (gradient of the output) are NHWC, P is [split, ky, kx, ci, co].
+const BATCH = 1;
+const IN_H = 8;
+const IN_W = 8;
+const IN_C = 4;
+const OUT_H = 8;
+const OUT_W = 8;
+const OUT_C = 4;
+const KERNEL = 3;
+const STRIDE = 1;
+const PADDING = 1;
+const SPLITS = 1;
+const DEPTH = 4;
+const ACROSS = 1;
+const DOWN = 64;       // WORKGROUP / ACROSS
+const QUADS = 1;
+const COLUMNS = 1;
+const TILE_QUADS = 64; // DOWN * QUADS
+const TILE_VECS = 1;   // ACROSS * COLUMNS
+const TILE = 260;      // vectors of workgroup memory: DEPTH * (TILE_QUADS + TILE_VECS)
+const A_UNITS = 4;     // vectors that an invocation lays into A
+const A_WHOLE = true;  // and every invocation as many
+const B_UNITS = 1;
+const B_WHOLE = false;
+const WORKGROUP = 64;
+const IN_VECS = IN_C / 4;
+const OUT_VECS = OUT_C / 4;
+const ALL_QUADS = KERNEL * KERNEL * IN_VECS;
+const ROW_SEGMENTS = (OUT_W + DEPTH - 1) / DEPTH;
+const SEGMENTS = BATCH * OUT_H * ROW_SEGMENTS;
+const SEGMENTS_PER_SPLIT = (SEGMENTS + SPLITS - 1) / SPLITS;
+const B = DEPTH * TILE_QUADS; // where B begins in `tile`
+
+@group(0) @binding(0) var<storage, read> X: array<vec4f>;
+@group(0) @binding(1) var<storage, read> D: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> P: array<vec4f>;
+
+var<workgroup> tile: array<vec4f, TILE>; // A, then B
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let across = i32(lane) % ACROSS;
+  let down = i32(lane) / ACROSS;
+  let firstQuad = i32(group.x) * TILE_QUADS;
+  let firstVec = i32(group.y) * TILE_VECS;
+  let split = i32(group.z);
+
+  var sum = array<vec4f, QUADS * 4 * COLUMNS>();
+  for (var segment = split * SEGMENTS_PER_SPLIT; segment < min((split + 1) * SEGMENTS_PER_SPLIT, SEGMENTS); segment++) {
+    let row = segment / ROW_SEGMENTS;
+    let first = segment % ROW_SEGMENTS * DEPTH;
+    let top = row % OUT_H * STRIDE;
+    let left = first * STRIDE;
+    let source = (row / OUT_H * IN_H + top) * IN_W + left;
+    workgroupBarrier();
+    // unroll
+    for (var n = 0; n < A_UNITS; n++) {
+      let u = i32(lane) + n * WORKGROUP;
+      if (A_WHOLE || u < TILE_QUADS * DEPTH) {
+        let q = min(firstQuad + u % TILE_QUADS, ALL_QUADS - 1);
+        let k = u / TILE_QUADS;
+        let tap = q / IN_VECS;
+        let y = tap / KERNEL - PADDING;
+        let x = tap % KERNEL - PADDING + k * STRIDE;
+        let inside = (u32(top + y) < IN_H) & (u32(left + x) < IN_W) & (first + k < OUT_W);
+        let at = source * IN_VECS + (y * IN_W + x) * IN_VECS + q % IN_VECS;
+        tile[u] = select(vec4f(), X[select(0, at, inside)], inside);
+      }
+    }
+    // unroll
+    for (var n = 0; n < B_UNITS; n++) {
+      let u = i32(lane) + n * WORKGROUP;
+      if (B_WHOLE || u < TILE_VECS * DEPTH) {
+        let k = u / TILE_VECS;
+        let at = (row * OUT_W + first + k) * OUT_VECS + firstVec + u % TILE_VECS;
+        let inside = first + k < OUT_W;
+        tile[B + u] = select(vec4f(), D[select(0, at, inside)], inside);
+      }
+    }
+    workgroupBarrier();
+    // include: tile_products
+  }
+
+  // unroll
+  for (var r = 0; r < QUADS; r++) {
+    let q = firstQuad + down + r * DOWN;
+    if (q < ALL_QUADS) {
+      // unroll
+      for (var i = 0; i < 4; i++) {
+        // unroll
+        for (var j = 0; j < COLUMNS; j++) {
+          P[((split * ALL_QUADS + q) * 4 + i) * OUT_VECS + firstVec + across + j * ACROSS] = sum[(r * 4 + i) * COLUMNS + j];
+        }
+      }
+    }
+  }
+}

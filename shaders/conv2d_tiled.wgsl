@@ -1,0 +1,270 @@
+// Convolution as implicit GEMM through workgroup memory, for GPUs: forward and backward-data by the formulas of conv2d, with
+// the same RESIDUAL, ACTIVATE, BOTH and REDUCE on store. All channel counts are multiples of 4.
+//
+// GEMM: M = BATCH * GRID_H * GRID_W output pixels, N = OUT_C, K = KERNEL^2 * IN_C. Pixels are counted in quads, four
+// adjacent ones of a row. A workgroup computes DOWN * QUADS quads by ACROSS * COLUMNS vectors of channels: an invocation QUADS
+// by COLUMNS of them, DOWN and ACROSS apart, in registers. For every tap, DEPTH input channels at a time are laid into
+// `tile`, turned so that an input channel's quads lie side by side (A), and its weights' vectors of output channels (B): each
+// is read from there by ACROSS, or DOWN, invocations. In backward-data with stride S, workgroup_id.z picks one of S*S parity
+// classes of output pixels; each class has its own taps, so no multiplication by zero is made.
+//
+// Layouts: X, Y, R, N are NHWC, W is the forward convolution's [ky, kx, in, out] in both directions; P, FIGURES and AFFINE as in
+// conv2d, with a chunk a workgroup of each column of the grid. The host guarantees that DEPTH divides IN_C, that ACROSS *
+// COLUMNS divides OUT_VECS, and that `tile` holds A and B, and what REDUCE needs.
+// include: pcg
+const BATCH = 1;
+const IN_H = 8;
+const IN_W = 8;
+const IN_C = 4;
+const OUT_H = 8;
+const OUT_W = 8;
+const OUT_C = 4;
+const GRID_H = 8;     // pixels of one parity class: ceil(OUT_H / S) in backward-data, OUT_H in forward
+const GRID_W = 8;
+const KERNEL = 3;
+const STRIDE = 1;
+const PADDING = 1;
+const BACKWARD = false;
+const RESIDUAL = false;
+const ACTIVATE = true;
+const BOTH = true;
+const REDUCE = false;
+const STATISTICS = false; // REDUCE in forward
+const GRADIENTS = false;  // REDUCE in backward-data
+const RELU = true;        // of that batch norm, like the next three
+const DROPS = false;      // DROPOUT > 0
+const DROPOUT = 0.0;
+const STREAM = 0;
+const DEPTH = 4;
+const ACROSS = 1;
+const DOWN = 64;      // WORKGROUP / ACROSS
+const QUADS = 1;
+const COLUMNS = 1;
+const TILE_QUADS = 64; // DOWN * QUADS
+const TILE_VECS = 1;   // ACROSS * COLUMNS
+const TILE = 260;      // vectors of workgroup memory
+const A_UNITS = 1;     // quads of four channels that an invocation lays into A
+const A_WHOLE = true;  // and every invocation as many
+const B_UNITS = 1;     // vectors in forward, four of four channels in backward-data
+const B_WHOLE = false;
+const WORKGROUP = 64;
+const IN_VECS = IN_C / 4;
+const OUT_VECS = OUT_C / 4;
+const ROW_QUADS = (GRID_W + 3) / 4;
+const ALL_QUADS = BATCH * GRID_H * ROW_QUADS;
+const WHOLE = GRID_W % 4 == 0 && OUT_W % GRID_W == 0; // no quad reaches past a row
+const B = DEPTH * TILE_QUADS; // where B begins in `tile`
+const SPACING = select(STRIDE, 1, BACKWARD); // of a quad's pixels in the input
+
+@group(0) @binding(0) var<storage, read> X: array<vec4f>;
+@group(0) @binding(1) var<storage, read> W: array<vec4f>;
+@group(0) @binding(2) var<storage, read> R: array<vec4f>; // where RESIDUAL
+@group(0) @binding(3) var<storage, read_write> Y: array<vec4f>;
+@group(0) @binding(4) var<storage, read> AFFINE: array<vec4f>; // where ACTIVATE
+@group(0) @binding(5) var<storage, read_write> Z: array<vec4f>; // where BOTH
+@group(0) @binding(4) var<storage, read_write> P: array<vec4f>; // where REDUCE
+@group(0) @binding(5) var<storage, read> N: array<vec4f>; // where GRADIENTS
+@group(0) @binding(6) var<storage, read> FIGURES: array<vec4f>; // where GRADIENTS
+@group(0) @binding(7) var<uniform> STEP: vec4u; // where DROPS
+
+var<workgroup> tile: array<vec4f, TILE>; // A, then B
+// include: dropout_mask
+// include: convolution_taps
+
+// Pixels of the quads before quad t: the last of a row may be cut short.
+fn pixelsBefore(t: i32) -> i32 {
+  return (t / ROW_QUADS) * GRID_W + min((t % ROW_QUADS) * 4, GRID_W);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let parity = vec2i(i32(group.z) % STRIDE, i32(group.z) / STRIDE);
+  let rows = taps(parity.y);
+  let columns = taps(parity.x);
+  let across = i32(lane) % ACROSS;
+  let down = i32(lane) / ACROSS;
+  let firstQuad = i32(group.x) * TILE_QUADS;
+  let firstVec = i32(group.y) * TILE_VECS;
+
+  // What this invocation lays into A: eight quads side by side for the workgroup, and all channels of a pixel within few lanes.
+  var quadAt = array<i32, A_UNITS>();
+  var top = array<i32, A_UNITS>();
+  var left = array<i32, A_UNITS>();
+  var source = array<i32, A_UNITS>(); // of a quad's first pixel, under tap 0
+  // unroll
+  for (var n = 0; n < A_UNITS; n++) {
+    let u = i32(lane) + n * WORKGROUP;
+    let q = u % 8 + u / (2 * DEPTH) * 8;
+    let c = u / 8 % (DEPTH / 4);
+    let t = min(firstQuad + q, ALL_QUADS - 1);
+    quadAt[n] = c * 4 * TILE_QUADS + q;
+    top[n] = origin((t / ROW_QUADS) % GRID_H, parity.y);
+    left[n] = origin((t % ROW_QUADS) * 4, parity.x);
+    source[n] = ((t / (ROW_QUADS * GRID_H) * IN_H + top[n]) * IN_W + left[n]) * IN_VECS + c;
+  }
+
+  var sum = array<vec4f, QUADS * 4 * COLUMNS>();
+  for (var ty = 0; ty < rows.count; ty++) {
+    for (var tx = 0; tx < columns.count; tx++) {
+      let tap = (rows.first + ty * rows.step) * KERNEL + columns.first + tx * columns.step;
+      let y = ty * rows.direction;
+      let x = tx * columns.direction;
+      for (var c = 0; c < IN_VECS; c += DEPTH / 4) {
+        workgroupBarrier();
+        // unroll
+        for (var n = 0; n < A_UNITS; n++) {
+          if (A_WHOLE || i32(lane) + n * WORKGROUP < TILE_QUADS * DEPTH / 4) {
+            let insideY = u32(top[n] + y) < IN_H;
+            let at = source[n] + (y * IN_W + x) * IN_VECS + c;
+            var quad: mat4x4f;
+            // unroll
+            for (var i = 0; i < 4; i++) {
+              let inside = insideY & (u32(left[n] + x + i * SPACING) < IN_W);
+              quad[i] = select(vec4f(), X[select(0, at + i * SPACING * IN_VECS, inside)], inside);
+            }
+            let turned = transpose(quad);
+            // unroll
+            for (var i = 0; i < 4; i++) {
+              tile[quadAt[n] + i * TILE_QUADS] = turned[i];
+            }
+          }
+        }
+        // B: forward's filter has an input channel's weights side by side, and backward's an output channel's.
+        // unroll
+        for (var n = 0; n < B_UNITS; n++) {
+          let u = i32(lane) + n * WORKGROUP;
+          // unless BACKWARD:
+          if (B_WHOLE || u < TILE_VECS * DEPTH) {
+            tile[B + u] = W[(tap * IN_C + c * 4 + u / TILE_VECS) * OUT_VECS + firstVec + u % TILE_VECS];
+          }
+          // end
+          // where BACKWARD:
+          if (B_WHOLE || u < TILE_VECS * DEPTH / 4) {
+            let v = u % TILE_VECS;
+            let k = u / TILE_VECS;
+            var weights: mat4x4f;
+            // unroll
+            for (var i = 0; i < 4; i++) {
+              weights[i] = W[(tap * OUT_C + (firstVec + v) * 4 + i) * IN_VECS + c + k];
+            }
+            let turned = transpose(weights);
+            // unroll
+            for (var i = 0; i < 4; i++) {
+              tile[B + (k * 4 + i) * TILE_VECS + v] = turned[i];
+            }
+          }
+          // end
+        }
+        workgroupBarrier();
+        // include: tile_products
+      }
+    }
+  }
+
+  // where STATISTICS:
+  // Deviations are from the workgroup's first value, which every workgroup has.
+  workgroupBarrier();
+  if (down == 0) {
+    let pixel = pixelsBefore(firstQuad) * OUT_VECS + firstVec;
+    // unroll
+    for (var j = 0; j < COLUMNS; j++) {
+      var value = sum[j];
+      value += R[pixel + across + j * ACROSS]; // where RESIDUAL
+      tile[across + j * ACROSS] = value;
+    }
+  }
+  workgroupBarrier();
+  // end
+  // where REDUCE:
+  var first = array<vec4f, COLUMNS>();
+  var second = array<vec4f, COLUMNS>();
+  // end
+  // where GRADIENTS:
+  var mean = array<vec4f, COLUMNS>();
+  var scale = array<vec4f, COLUMNS>();
+  var beta = array<vec4f, COLUMNS>();
+  // unroll
+  for (var j = 0; j < COLUMNS; j++) {
+    let v = firstVec + across + j * ACROSS;
+    mean[j] = FIGURES[v];
+    scale[j] = FIGURES[OUT_VECS + v];
+    beta[j] = FIGURES[2 * OUT_VECS + v];
+  }
+  // end
+  // unroll
+  for (var r = 0; r < QUADS; r++) {
+    let t = firstQuad + down + r * DOWN;
+    let gridX = (t % ROW_QUADS) * 4;
+    let outY = spread((t / ROW_QUADS) % GRID_H, parity.y);
+    if ((t < ALL_QUADS) & (outY < OUT_H)) {
+      // unroll
+      for (var i = 0; i < 4; i++) {
+        let outX = spread(gridX + i, parity.x);
+        if (WHOLE || ((gridX + i < GRID_W) & (outX < OUT_W))) {
+          let pixel = (((t / (ROW_QUADS * GRID_H)) * OUT_H + outY) * OUT_W + outX) * OUT_VECS;
+          // unroll
+          for (var j = 0; j < COLUMNS; j++) {
+            let v = firstVec + across + j * ACROSS;
+            var value = sum[(r * 4 + i) * COLUMNS + j];
+            value += R[pixel + v]; // where RESIDUAL
+            var result = value;
+            result = max(fma(value, AFFINE[v], AFFINE[OUT_VECS + v]), vec4f()); // where ACTIVATE
+            Z[pixel + v] = result; // where BOTH
+            Y[pixel + v] = select(result, value, BOTH);
+            // where STATISTICS:
+            let deviation = value - tile[across + j * ACROSS];
+            first[j] += deviation;
+            second[j] = fma(deviation, deviation, second[j]);
+            // end
+            // where GRADIENTS:
+            let centred = N[pixel + v] - mean[j];
+            var g = value;
+            g *= dropoutMask(u32(pixel + v), STEP[0], STEP[1]); // where DROPS
+            if (RELU) {
+              g = select(vec4f(), g, fma(centred, scale[j], beta[j]) > vec4f());
+            }
+            first[j] += g;
+            second[j] = fma(g, centred, second[j]);
+            // end
+          }
+        }
+      }
+    }
+  }
+  // where REDUCE:
+  var pivot = vec4f();
+  let vec = i32(lane) % TILE_VECS; // where STATISTICS
+  pivot = tile[vec]; // where STATISTICS
+  workgroupBarrier();
+  // unroll
+  for (var j = 0; j < COLUMNS; j++) {
+    let at = down * TILE_VECS + across + j * ACROSS;
+    tile[at] = first[j];
+    tile[DOWN * TILE_VECS + at] = second[j];
+  }
+  workgroupBarrier();
+  // A lane to each vector of channels, lanes in order.
+  let chunk = i32(group.z) * ((ALL_QUADS + TILE_QUADS - 1) / TILE_QUADS) + i32(group.x);
+  if (i32(lane) < TILE_VECS) {
+    var sums = vec4f();
+    var products = vec4f();
+    for (var i = 0; i < DOWN; i++) {
+      sums += tile[i * TILE_VECS + i32(lane)];
+      products += tile[(DOWN + i) * TILE_VECS + i32(lane)];
+    }
+    let v = firstVec + i32(lane);
+    // where STATISTICS:
+    let begin = i32(group.x) * TILE_QUADS;
+    let count = f32(pixelsBefore(min(begin + TILE_QUADS, ALL_QUADS)) - pixelsBefore(begin));
+    let shift = sums / count;
+    P[chunk * 3 * OUT_VECS + v] = pivot + shift;
+    P[(chunk * 3 + 1) * OUT_VECS + v] = max(products - sums * shift, vec4f());
+    P[(chunk * 3 + 2) * OUT_VECS + v] = vec4f(count);
+    // end
+    // where GRADIENTS:
+    P[chunk * 2 * OUT_VECS + v] = sums;
+    P[(chunk * 2 + 1) * OUT_VECS + v] = products * FIGURES[3 * OUT_VECS + v];
+    // end
+  }
+  // end
+}
