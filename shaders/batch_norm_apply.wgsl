@@ -44,15 +44,7 @@ const WORKGROUP = 64;
 
 var<workgroup> merged: array<vec4f, MERGED>; // where BATCH
 // include: dropout_mask
-
-struct Moments { count: f32, mean: Vec, squares: Vec }
-
-fn merge(a: Moments, b: Moments) -> Moments {
-  let total = a.count + b.count;
-  let share = b.count / max(total, 1.0);
-  let delta = b.mean - a.mean;
-  return Moments(total, a.mean + delta * share, a.squares + b.squares + delta * delta * (a.count * share));
-}
+// include: moments
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {

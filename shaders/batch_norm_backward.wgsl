@@ -7,7 +7,9 @@
 // with g, xhat and P [CHUNKS, 2, CHANNELS] as in batch_norm_backward_partials. The two means carry the gradient through the
 // statistics: they are left out where these are not the batch's (not BATCH). Every workgroup adds the chunks up, lanes in a
 // fixed order; the first one keeps the gradients of the parameters. X (input), D (gradient of the output), R, Y are [ROWS,
-// CHANNELS]. Folding, FIGURES, STEP, STREAM, Vec and the lanes as in batch_norm_apply. Where not SUMS, only the gradient of the input is wanted and the statistics are given: nothing is summed.
+// CHANNELS]. Folding, FIGURES, STEP, STREAM, Vec and the lanes as in batch_norm_apply. Where
+// not SUMS, nothing is summed: batch_norm_merge has done so (GIVEN), or only the gradient of the input is wanted and the statistics
+// are given.
 // include: pcg
 alias Vec = vec4f;
 const WIDTH = 4;
@@ -20,6 +22,7 @@ const STREAM = 0;
 const RESIDUAL = false;
 const BATCH = true;
 const SUMS = true;
+const GIVEN = false;  // BATCH and not SUMS
 const CHUNKS = 1;
 const LANES_C = 1;
 const LANES_R = 64;
@@ -35,6 +38,8 @@ const WORKGROUP = 64;
 @group(0) @binding(5) var<storage, read_write> Y: array<Vec>;
 @group(0) @binding(6) var<storage, read_write> GAMMA_GRADIENT: array<Vec>; // where SUMS
 @group(0) @binding(7) var<storage, read_write> BETA_GRADIENT: array<Vec>; // where SUMS
+@group(0) @binding(6) var<storage, read> GAMMA_GRADIENT: array<Vec>; // where GIVEN
+@group(0) @binding(7) var<storage, read> BETA_GRADIENT: array<Vec>; // where GIVEN
 @group(0) @binding(8) var<uniform> STEP: vec4u; // where DROPS
 
 var<workgroup> added: array<vec4f, ADDED>; // where SUMS
@@ -78,6 +83,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     meanGradient = sum / f32(ROWS);
     slope = product / f32(ROWS) * FIGURES[3 * VECS + c];
   }
+  // end
+  // where GIVEN:
+  meanGradient = BETA_GRADIENT[c] / f32(ROWS);
+  slope = GAMMA_GRADIENT[c] / f32(ROWS) * FIGURES[3 * VECS + c];
   // end
   let mean = FIGURES[c];
   let scale = FIGURES[VECS + c];

@@ -35,6 +35,11 @@ export interface LoweringOptions {
    * compilers that take seconds over what a convolution does besides.
    */
   readonly plainConvolutions?: boolean;
+  /**
+   * Large kernels share what they read through workgroup memory, and a kernel of its own merges what many workgroups found: for
+   * GPUs.
+   */
+  readonly workgroupMemory?: boolean;
 }
 
 /** An entry of the op table: all that the graph knows about an operation. */
@@ -55,6 +60,8 @@ export interface Op<A> {
   statistics?(node: Node<A>): Tensor;
   /** Amend the node likewise for the backward pass of that batch norm (`batchNormBackwardPartials`), where it can. */
   gradientSums?(node: Node<A>, batchNorm: GradientReduction<Tensor>): Tensor | undefined;
+  /** How many chunks there are in what `statistics` and `gradientSums` give, where a device decides: at most as their shapes say. */
+  chunks?(node: Node<A>, options: LoweringOptions): number;
   /** It changes one of its inputs, so it is kept though nobody reads its outputs. */
   readonly effect?: true;
 }

@@ -56,6 +56,7 @@ export class Program {
     const options = {
       softwareCompiler: engine.adapter.software,
       plainConvolutions: engine.adapter.software && !engine.traits.subgroups,
+      workgroupMemory: !engine.adapter.software,
     };
     const tiled = await tiling(engine, kernelsOf(graph, outputs, options));
     const { dispatches, slots, places, peakBytes } = plan(graph, outputs, {

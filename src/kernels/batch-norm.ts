@@ -113,6 +113,52 @@ export function batchNormApply<B>(
   };
 }
 
+/** Invocations that merge the chunks of a vector of channels. */
+const MERGING = 256;
+
+const merging = ({ rows, channels }: BatchNormShape, chunks: number, backward: boolean) => ({
+  constants: {
+    WIDTH: vectorWidth(channels),
+    ROWS: rows,
+    CHANNELS: channels,
+    EPSILON: BATCH_NORM_EPSILON,
+    CHUNKS: chunks,
+    BACKWARD: backward,
+    MERGED: MERGING * 3,
+    WORKGROUP: MERGING,
+  },
+  workgroups: [channels / vectorWidth(channels), 1, 1] as const,
+});
+
+/**
+ * `mean`, `unbiased` and `figures` of what {@link batchNormApply} would merge itself: for many chunks, before
+ * {@link batchNormApplyFixed}.
+ */
+export function batchNormMerge<B>(
+  shape: BatchNormShape,
+  chunks: number,
+  b: { partials: B; gamma: B; beta: B; mean: B; unbiased: B; figures: B },
+): Dispatch<B> {
+  return {
+    shader: 'batch_norm_merge',
+    bindings: [b.partials, b.gamma, b.beta, b.mean, b.unbiased, b.figures],
+    ...merging(shape, chunks, false),
+  };
+}
+
+/** Gradients of gamma and beta, which {@link batchNormBackward} would make of `partials` itself: for many chunks, before it. */
+export function batchNormMergeGradients<B>(
+  shape: BatchNormShape,
+  chunks: number,
+  b: { partials: B; gammaGradient: B; betaGradient: B },
+): Dispatch<B> {
+  return {
+    shader: 'batch_norm_merge',
+    bindings: [b.partials, b.gammaGradient, b.betaGradient],
+    ...merging(shape, chunks, true),
+  };
+}
+
 /** {@link batchNormApply} with `figures` that are given (see {@link batchNormFigures}). */
 export function batchNormApplyFixed<B>(
   shape: BatchNormShape,
@@ -196,11 +242,18 @@ export function batchNormBackward<B>(
   };
 }
 
-/** {@link batchNormBackward} of the input alone, where the statistics are given: nothing has to be summed. */
+/**
+ * {@link batchNormBackward} of the input alone: nothing has to be summed, as the statistics are given; or, where they are those of
+ * x, as {@link batchNormMergeGradients} has done so, and `gammaGradient` and `betaGradient` are its.
+ */
 export function batchNormBackwardInput<B>(
   shape: BatchNormShape,
   fold: BatchNormFold,
-  b: Normalised<B> & { gradient: B; residual?: B | undefined },
+  b: Normalised<B> & {
+    gradient: B;
+    residual?: B | undefined;
+    sums?: { gammaGradient: B; betaGradient: B } | undefined;
+  },
 ): Dispatch<B> {
   const { constants, workgroups } = lanes(shape);
   return {
@@ -209,10 +262,17 @@ export function batchNormBackwardInput<B>(
       ...constants,
       ...foldConstants(fold),
       RESIDUAL: b.residual !== undefined,
-      BATCH: false,
+      BATCH: b.sums !== undefined,
       SUMS: false,
+      GIVEN: b.sums !== undefined,
     },
-    bindings: [b.x, b.gradient, b.figures, ...residualOf(b.residual), b.y, ...stepOf(fold, b.step)],
+    bindings: [
+      ...[b.x, b.gradient, b.figures],
+      ...residualOf(b.residual),
+      b.y,
+      ...(b.sums ? [b.sums.gammaGradient, b.sums.betaGradient] : []),
+      ...stepOf(fold, b.step),
+    ],
     workgroups,
   };
 }

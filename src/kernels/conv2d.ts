@@ -44,7 +44,10 @@ const tiles = ({ inChannels, outChannels }: Omit<FilterShape, 'kernel'>, { workg
  * Into how many parts, rows of it, a filter is bound: as many as make each fit a uniform buffer, 1 or `kernel`. Where none
  * does, or invocations read it apart, through workgroup memory, it is one storage buffer.
  */
-export function filterParts(filter: FilterShape, options: ConvolutionOptions = {}): { parts: number; uniform: boolean } {
+export function filterParts(
+  filter: FilterShape,
+  options: ConvolutionOptions = {},
+): { parts: number; uniform: boolean } {
   if (tiles(filter, options)) return { parts: 1, uniform: false };
   const { kernel, inChannels, outChannels } = filter;
   const rowElements = kernel * inChannels * outChannels;

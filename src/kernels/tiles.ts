@@ -17,7 +17,10 @@ interface Tiling {
   readonly others: readonly Tile[];
   allows(constants: Constants, tile: Tile): boolean;
   /** Constants and workgroups that follow from a tile. */
-  tiled(constants: Constants, tile: Tile): { constants: Dispatch<unknown>['constants']; workgroups: readonly [number, number, number] };
+  tiled(
+    constants: Constants,
+    tile: Tile,
+  ): { constants: Dispatch<unknown>['constants']; workgroups: readonly [number, number, number] };
 }
 
 const vectors = ({ OUT_C, OUT_WIDTH = 4 }: Constants) => OUT_C! / OUT_WIDTH;
@@ -166,11 +169,7 @@ const conv2dTiled: Tiling = {
         TILE: Math.max(shared.TILE, reduced),
         ...units((TILE_QUADS * DEPTH) / 4, TILE_VECS * (c.BACKWARD ? DEPTH / 4 : DEPTH)),
       },
-      workgroups: [
-        Math.ceil(quads / TILE_QUADS),
-        vectors(c) / TILE_VECS,
-        c.BACKWARD ? c.STRIDE! ** 2 : 1,
-      ],
+      workgroups: [Math.ceil(quads / TILE_QUADS), vectors(c) / TILE_VECS, c.BACKWARD ? c.STRIDE! ** 2 : 1],
     };
   },
 };
@@ -178,8 +177,7 @@ const conv2dTiled: Tiling = {
 const backwardWeightsTiled: Tiling = {
   fixed: (c) => sharedTile(c, vectors(c) % 2 === 0 ? LARGE : NARROW, (depth) => c.OUT_W! % depth === 0),
   others: SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth }))),
-  allows: (c, choice) =>
-    vectors(c) % choice.columns! === 0 && sharedConstants(c, choice).TILE * 16 <= MOST_SHARED,
+  allows: (c, choice) => vectors(c) % choice.columns! === 0 && sharedConstants(c, choice).TILE * 16 <= MOST_SHARED,
   tiled(c, choice) {
     const shared = sharedConstants(c, choice);
     const { DEPTH, TILE_QUADS, TILE_VECS } = shared;

@@ -25,6 +25,7 @@ const SHAPE: Conv2dShape = {
 };
 const SIZE = 2 * 5 * 11 * 16;
 const [x, dy, w] = [noise(SIZE, 1), noise(SIZE, 2), noise(9 * 16 * 16, 3)];
+const GPU = { workgroupMemory: true };
 const strided = { ...SHAPE, stride: 2 };
 const stridedSize = 2 * 3 * 6 * 16;
 
@@ -60,6 +61,26 @@ const CASES: readonly Case[] = [
     name: 'backward-weights',
     buffers: { x, dy, y: output(conv2dSplits(SHAPE) * w.length) },
     kernel: (b) => conv2dBackwardWeights(SHAPE, { x: b.x!, gradient: b.dy!, partials: b.y! }),
+  },
+  {
+    name: 'convolution through workgroup memory',
+    buffers: { x, w, y: output(SIZE) },
+    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y! }, GPU),
+  },
+  {
+    name: 'convolution through workgroup memory that reduces',
+    buffers: { x, w, y: output(SIZE), partials: output(conv2dChunks(SHAPE, GPU).forward * 3 * 16) },
+    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }, GPU),
+  },
+  {
+    name: 'backward-data of stride 2 through workgroup memory',
+    buffers: { dy: dy.subarray(0, stridedSize), w, y: output(SIZE) },
+    kernel: (b) => conv2dBackwardData(strided, { gradient: b.dy!, w: [b.w!], y: b.y! }, GPU),
+  },
+  {
+    name: 'backward-weights through workgroup memory',
+    buffers: { x, dy, y: output(conv2dSplits(SHAPE, GPU) * w.length) },
+    kernel: (b) => conv2dBackwardWeights(SHAPE, { x: b.x!, gradient: b.dy!, partials: b.y! }, GPU),
   },
   {
     name: 'matrix product',

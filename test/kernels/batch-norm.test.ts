@@ -8,6 +8,8 @@ import {
   batchNormBackwardPartials,
   batchNormChunks,
   batchNormFigures,
+  batchNormMerge,
+  batchNormMergeGradients,
   batchNormPartials,
   runningStatistics,
 } from '../../src/kernels/batch-norm.js';
@@ -41,12 +43,12 @@ const SHAPES = [
 const PLAIN = { relu: false, dropout: 0, stream: 0 };
 const STEP = Uint32Array.of(9, 77, 0, 0);
 
-/** Partials and what is made of them, with given parameters. */
+/** Partials and what is made of them, with given parameters; merged by a kernel of its own where `apart`. */
 async function training(
   x: Float32Array,
   { gamma, beta }: { gamma: Float32Array; beta: Float32Array },
   fold: BatchNormFold,
-  chunks = batchNormChunks({ rows: x.length / gamma.length }),
+  { chunks = batchNormChunks({ rows: x.length / gamma.length }), apart = false } = {},
 ) {
   const channels = gamma.length;
   const shape = { rows: x.length / channels, channels };
@@ -62,7 +64,12 @@ async function training(
       unbiased: output(channels),
       figures: output(4 * channels),
     },
-    (names) => [batchNormPartials(shape, names, chunks), batchNormApply(shape, { ...fold, chunks }, names)],
+    (names) => [
+      batchNormPartials(shape, names, chunks),
+      ...(apart
+        ? [batchNormMerge(shape, chunks, names), batchNormApplyFixed(shape, fold, names)]
+        : [batchNormApply(shape, { ...fold, chunks }, names)]),
+    ],
   );
 }
 
@@ -78,8 +85,8 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
   const deviation = batch.variance.map((v) => 1 / Math.sqrt(v + reference.EPSILON));
   const figures = [...batch.mean, ...deviation.map((d, c) => d * gamma[c]!), ...beta, ...deviation];
 
-  it('takes the statistics', async () => {
-    const taken = await training(x, { gamma, beta }, PLAIN);
+  it.each([{ apart: false }, { apart: true }])('takes the statistics, apart $apart', async ({ apart }) => {
+    const taken = await training(x, { gamma, beta }, PLAIN, { apart });
     // Of one row the variance is 0, and so must be what is found.
     expectClose(taken.mean, batch.mean, TOLERANCE, 'mean');
     const factor = rows > 1 ? rows / (rows - 1) : 1;
@@ -118,7 +125,7 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
       expectClose(y, expected, TOLERANCE, 'y');
     });
 
-    const backward = (batchStatistics: boolean) => {
+    const backward = (batchStatistics: boolean, apart = false) => {
       const chunks = batchNormChunks(shape);
       return runKernel(
         {
@@ -135,25 +142,36 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
         },
         ({ y, sum, residual, ...names }) => [
           batchNormBackwardPartials(shape, fold, names),
-          batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y }),
-          batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y: sum, residual }),
+          ...(apart
+            ? [
+                batchNormMergeGradients(shape, chunks, names),
+                batchNormBackwardInput(shape, fold, { ...names, y, sums: names }),
+                batchNormBackwardInput(shape, fold, { ...names, y: sum, residual, sums: names }),
+              ]
+            : [
+                batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y }),
+                batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y: sum, residual }),
+              ]),
         ],
       );
     };
 
-    it('gives the gradients through the batch statistics', async () => {
-      const result = await backward(true);
-      const expected = reference.batchNormBackward(f64(x), masked, affine, { relu });
-      expectClose(result.gammaGradient, expected.dgamma, TOLERANCE, 'dgamma');
-      expectClose(result.betaGradient, expected.dbeta, TOLERANCE, 'dbeta');
-      expectClose(result.y, expected.dx, 4 * TOLERANCE, 'dx');
-      expectClose(
-        result.sum,
-        expected.dx.map((value, i) => value + residual[i]!),
-        4 * TOLERANCE,
-        'dx + residual',
-      );
-    });
+    it.each([{ apart: false }, { apart: true }])(
+      'gives the gradients through the batch statistics, apart $apart',
+      async ({ apart }) => {
+        const result = await backward(true, apart);
+        const expected = reference.batchNormBackward(f64(x), masked, affine, { relu });
+        expectClose(result.gammaGradient, expected.dgamma, TOLERANCE, 'dgamma');
+        expectClose(result.betaGradient, expected.dbeta, TOLERANCE, 'dbeta');
+        expectClose(result.y, expected.dx, 4 * TOLERANCE, 'dx');
+        expectClose(
+          result.sum,
+          expected.dx.map((value, i) => value + residual[i]!),
+          4 * TOLERANCE,
+          'dx + residual',
+        );
+      },
+    );
 
     it('gives the gradient past statistics that do not depend on x', async () => {
       const result = await backward(false);
@@ -198,7 +216,7 @@ it('keeps its precision where the mean is a thousand deviations', async () => {
 it('merges chunks of which the last are empty', async () => {
   // Of four chunks of two rows, five rows leave one with one row, and one with none.
   const x = activations(5, 4, 1, 10);
-  const { mean, unbiased } = await training(x, { gamma: noise(4, 2), beta: noise(4, 3) }, PLAIN, 4);
+  const { mean, unbiased } = await training(x, { gamma: noise(4, 2), beta: noise(4, 3) }, PLAIN, { chunks: 4 });
   const batch = reference.batchNormStatistics(f64(x), 4);
   expectClose(mean, batch.mean, TOLERANCE, 'mean');
   expectClose(

@@ -109,7 +109,13 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
     const addend = noise(dy.length, 4);
     const chunks = conv2dChunks(shape, options).forward;
     const { y, partials } = await runKernel(
-      { x, ...filterBuffers(w, shape, options), addend, y: output(dy.length), partials: output(chunks * 3 * full.cout) },
+      {
+        x,
+        ...filterBuffers(w, shape, options),
+        addend,
+        y: output(dy.length),
+        partials: output(chunks * 3 * full.cout),
+      },
       ({ x, y, addend, partials, ...rest }) =>
         conv2dForward(
           shape,

@@ -17,7 +17,9 @@ describe.each([
   { m: 33, n: 31, k: 7 },
   { m: 32, n: 64, k: 130 },
   { m: 5, n: 67, k: 2 },
-])('$m x $k by $k x $n', ({ m, n, k }) => {
+  { m: 70, n: 68, k: 20, workgroupMemory: true },
+  { m: 64, n: 96, k: 128, workgroupMemory: true },
+])('$m x $k by $k x $n', ({ m, n, k, workgroupMemory = false }) => {
   const a = noise(m * k, 1);
   const b = noise(k * n, 2);
   const bias = noise(n, 3);
@@ -26,7 +28,7 @@ describe.each([
     linear(f64(a), f64(transpose(b, k, n)), bias, { n: m, inputs: k, outputs: n });
 
   it.each([
-    { transposeA: false, transposeB: false, biased: true },
+    { transposeA: false, transposeB: false, biased: !workgroupMemory },
     { transposeA: false, transposeB: true, biased: false },
     { transposeA: true, transposeB: false, biased: false },
     { transposeA: true, transposeB: true, biased: true },
@@ -39,7 +41,7 @@ describe.each([
         bias,
         y: output(m * n),
       },
-      ({ bias, ...names }) => matmul(shape, biased ? { ...names, bias } : names),
+      ({ bias, ...names }) => matmul(shape, biased ? { ...names, bias } : names, { workgroupMemory }),
     );
     expectClose(y, expected(biased ? f64(bias) : new Float64Array(n)), TOLERANCE);
   });

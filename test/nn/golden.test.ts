@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Engine } from '../../src/gpu/engine.js';
 import { Classifier } from '../../src/nn/classifier.js';
 import { Trainer } from '../../src/nn/trainer.js';
@@ -11,10 +11,12 @@ beforeAll(async () => {
 });
 afterAll(() => engine.destroy());
 
-const files: [string, boolean][] = [
-  ['finetune-energy-wrn-10-1.npz', true],
-  ['finetune-oe-wrn-10-1.npz', true],
-  ['finetune-energy-wrn-16-2.npz', hasShared('finetune-energy-wrn-16-2.npz')],
+/** A file, whether it is there, and whether the kernels are those that a GPU gets. */
+const files: [string, boolean, boolean][] = [
+  ['finetune-energy-wrn-10-1.npz', true, false],
+  ['finetune-energy-wrn-10-1.npz', true, true],
+  ['finetune-oe-wrn-10-1.npz', true, false],
+  ['finetune-energy-wrn-16-2.npz', hasShared('finetune-energy-wrn-16-2.npz'), false],
 ];
 
 const trainer = (reference: Golden, steps = reference.meta.steps) => {
@@ -50,9 +52,13 @@ const ofRange = (actual: Float32Array, expected: Float32Array) =>
 // Where the driver's cache is empty, a software adapter compiles the pipelines of the larger network for minutes.
 const TIMEOUT = 300_000;
 
-for (const [file, present] of files) {
-  describe.skipIf(!present)(`${file} (PyTorch, float64)`, { timeout: TIMEOUT }, () => {
+for (const [file, present, gpu] of files) {
+  describe.skipIf(!present)(`${file} (PyTorch, float64)${gpu ? ', a GPU’s kernels' : ''}`, { timeout: TIMEOUT }, () => {
     const reference = present ? golden(file) : (undefined as never);
+    beforeAll(() => {
+      if (gpu) vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, software: false });
+    });
+    afterAll(() => void vi.restoreAllMocks());
 
     test('evaluation before fine-tuning: logits and features', async () => {
       const classifier = await Classifier.create(engine, reference.network(), { batch: 7 });

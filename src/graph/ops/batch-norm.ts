@@ -1,6 +1,6 @@
 import { ShapeError } from '../../errors.js';
 import * as kernels from '../../kernels/batch-norm.js';
-import { type Gradient, type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
+import { type Gradient, type LoweringOptions, type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
 
 type Fold = kernels.BatchNormFold;
 
@@ -9,6 +9,16 @@ export const matrix = (x: Tensor): kernels.BatchNormShape => {
   const channels = x.shape.at(-1)!;
   return { rows: sizeOf(x.shape) / channels, channels };
 };
+
+/** How many chunks `partials` has. */
+const chunksOf = (partials: Tensor, options: LoweringOptions): number =>
+  partials.node!.op.chunks?.(partials.node!, options) ?? partials.shape[0]!;
+
+/** Chunks that every workgroup of a GPU merges in less time than another dispatch takes. */
+const FEW_CHUNKS = 16;
+
+const mergesApart = (chunks: number, { workgroupMemory = false }: LoweringOptions) =>
+  workgroupMemory && chunks > FEW_CHUNKS;
 
 /** Statistics of chunks of x, where no convolution makes them as it stores x. */
 const partialsOp: Op<undefined> = {
@@ -27,21 +37,24 @@ const trainingOp: Op<Fold> = {
     for (const tensor of [gamma!, beta!]) requireShape('batch_norm', 'parameter', tensor, [channels]);
     return [x!.shape, [channels], [channels], [4, channels]];
   },
-  lower({ inputs: [x, partials, gamma, beta, step], outputs: [y, mean, unbiased, figures], attributes }) {
-    const attributesOfChunks = { ...attributes, chunks: partials!.shape[0]! };
-    return [
-      kernels.batchNormApply(matrix(x!), attributesOfChunks, {
-        x: x!,
-        partials: partials!,
-        gamma: gamma!,
-        beta: beta!,
-        step,
-        y: y!,
-        mean: mean!,
-        unbiased: unbiased!,
-        figures: figures!,
-      }),
-    ];
+  lower({ inputs: [x, partials, gamma, beta, step], outputs: [y, mean, unbiased, figures], attributes }, _, options) {
+    const chunks = chunksOf(partials!, options);
+    const statistics = {
+      partials: partials!,
+      gamma: gamma!,
+      beta: beta!,
+      mean: mean!,
+      unbiased: unbiased!,
+      figures: figures!,
+    };
+    const normalised = { x: x!, y: y!, figures: figures!, step };
+    if (mergesApart(chunks, options)) {
+      return [
+        kernels.batchNormMerge(matrix(x!), chunks, statistics),
+        kernels.batchNormApplyFixed(matrix(x!), attributes, normalised),
+      ];
+    }
+    return [kernels.batchNormApply(matrix(x!), { ...attributes, chunks }, { ...statistics, ...normalised })];
   },
   vjp({ inputs: [x, , , , step], outputs: [, , , figures], attributes }, [gradient]) {
     const [dx, dGamma, dBeta] = backward({ x: x!, gradient, figures: figures!, step }, attributes, true);
@@ -116,24 +129,29 @@ const backwardPartialsOp: Op<Fold> = {
 const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
   name: 'batch_norm_backward',
   outputs: ([x]) => [x!.shape, [x!.shape.at(-1)!], [x!.shape.at(-1)!]],
-  lower({ inputs, outputs: [y, gammaGradient, betaGradient], attributes: { residual, ...attributes } }) {
+  lower({ inputs, outputs: [y, gammaGradient, betaGradient], attributes: { residual, ...attributes } }, _, options) {
     const [x, gradient, figures, partials] = inputs;
+    const chunks = chunksOf(partials!, options);
+    const sums = { gammaGradient: gammaGradient!, betaGradient: betaGradient! };
+    const buffers = {
+      x: x!,
+      gradient: gradient!,
+      figures: figures!,
+      step: attributes.dropout > 0 ? inputs[4] : undefined,
+      residual: residual ? inputs.at(-1) : undefined,
+      y: y!,
+    };
+    if (mergesApart(chunks, options)) {
+      return [
+        kernels.batchNormMergeGradients(matrix(x!), chunks, { partials: partials!, ...sums }),
+        kernels.batchNormBackwardInput(matrix(x!), attributes, {
+          ...buffers,
+          sums: attributes.batchStatistics ? sums : undefined,
+        }),
+      ];
+    }
     return [
-      kernels.batchNormBackward(
-        matrix(x!),
-        { ...attributes, chunks: partials!.shape[0]! },
-        {
-          x: x!,
-          gradient: gradient!,
-          figures: figures!,
-          partials: partials!,
-          step: attributes.dropout > 0 ? inputs[4] : undefined,
-          residual: residual ? inputs.at(-1) : undefined,
-          y: y!,
-          gammaGradient: gammaGradient!,
-          betaGradient: betaGradient!,
-        },
-      ),
+      kernels.batchNormBackward(matrix(x!), { ...attributes, chunks }, { ...buffers, ...sums, partials: partials! }),
     ];
   },
   plus(node, addend) {

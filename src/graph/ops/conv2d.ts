@@ -2,19 +2,23 @@ import { ShapeError } from '../../errors.js';
 import { type BatchNormFold, batchNormBackwardPartials, batchNormPartials } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/conv2d.js';
 import { sumLeading } from '../../kernels/reduce.js';
-import { type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
+import { type LoweringOptions, type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
 import { matrix } from './batch-norm.js';
 
 type Conv2dShape = kernels.Conv2dShape;
 
 /** A filter as the kernel binds it: whole, or row by row. */
-function partsOf(w: Tensor): Tensor[] {
+function partsOf(w: Tensor, options: LoweringOptions): Tensor[] {
   const [kernel, , inChannels, outChannels] = w.shape as [number, number, number, number];
-  const { parts } = kernels.filterParts({ kernel, inChannels, outChannels });
+  const { parts } = kernels.filterParts({ kernel, inChannels, outChannels }, options);
   if (parts === 1) return [w];
   const shape = [kernel / parts, kernel, inChannels, outChannels];
   return Array.from({ length: parts }, (_, i) => w.graph.view(w, `${w.name} row ${i}`, i * sizeOf(shape), shape));
 }
+
+/** The most chunks that there are on any device. */
+const mostChunks = (shape: Conv2dShape, direction: 'forward' | 'backward'): number =>
+  Math.max(...[true, false].map((workgroupMemory) => kernels.conv2dChunks(shape, { workgroupMemory })[direction]));
 
 /** Inputs: x, w and, where there is one, the residual. Outputs: y and, where they are asked for, its statistics. */
 const conv2dOp: Op<Conv2dShape> = {
@@ -25,19 +29,19 @@ const conv2dOp: Op<Conv2dShape> = {
     if (residual) requireShape('conv2d', 'residual', residual, output);
     return [output];
   },
-  lower({ inputs: [x, w, residual], outputs: [y, partials], attributes }, _, { plainConvolutions }) {
-    const buffers = { x: x!, w: partsOf(w!), y: y!, residual };
-    if (!partials || !plainConvolutions) return [kernels.conv2dForward(attributes, { ...buffers, partials })];
-    const statistics = batchNormPartials(matrix(y!), { x: y!, partials }, partials.shape[0]!);
-    return [kernels.conv2dForward(attributes, buffers), statistics];
+  lower({ inputs: [x, w, residual], outputs: [y, partials], attributes }, _, options) {
+    const buffers = { x: x!, w: partsOf(w!, options), y: y!, residual };
+    if (!partials || !options.plainConvolutions) {
+      return [kernels.conv2dForward(attributes, { ...buffers, partials }, options)];
+    }
+    const { forward } = kernels.conv2dChunks(attributes, options);
+    const statistics = batchNormPartials(matrix(y!), { x: y!, partials }, forward);
+    return [kernels.conv2dForward(attributes, buffers, options), statistics];
   },
+  chunks: ({ attributes }, options) => kernels.conv2dChunks(attributes, options).forward,
   statistics: (node) =>
     node.outputs[1] ??
-    node.outputs[0]!.graph.amend(node, {}, [
-      kernels.conv2dChunks(node.attributes).forward,
-      3,
-      node.attributes.outChannels,
-    ]),
+    node.outputs[0]!.graph.amend(node, {}, [mostChunks(node.attributes, 'forward'), 3, node.attributes.outChannels]),
   vjp({ inputs: [x, w], attributes }, [gradient], needed) {
     const { graph } = x!;
     return [
@@ -60,14 +64,12 @@ const conv2dActivatedOp: Op<Conv2dShape & { keep: boolean }> = {
     if (residual) requireShape('conv2d', 'residual', residual, output);
     return keep ? [output, output] : [output];
   },
-  lower: ({ inputs: [x, w, affine, residual], outputs: [y, activated], attributes }) => [
-    kernels.conv2dForward(attributes, {
-      x: x!,
-      w: partsOf(w!),
-      y: y!,
-      residual,
-      activation: { affine: affine!, activated },
-    }),
+  lower: ({ inputs: [x, w, affine, residual], outputs: [y, activated], attributes }, _, options) => [
+    kernels.conv2dForward(
+      attributes,
+      { x: x!, w: partsOf(w!, options), y: y!, residual, activation: { affine: affine!, activated } },
+      options,
+    ),
   ],
 };
 
@@ -80,24 +82,27 @@ type BackwardData = Conv2dShape & { residual: boolean; fold: BatchNormFold | und
 const backwardDataOp: Op<BackwardData> = {
   name: 'conv2d_backward_data',
   outputs: (_, shape) => [[shape.batch, shape.inHeight, shape.inWidth, shape.inChannels]],
-  lower({ inputs, outputs: [y, partials], attributes: { residual, fold, ...shape } }, scratch, { plainConvolutions }) {
+  lower({ inputs, outputs: [y, partials], attributes: { residual, fold, ...shape } }, scratch, options) {
     const [gradient, w, ...rest] = inputs;
     const buffers = { gradient: gradient!, y: y!, residual: residual ? rest.shift() : undefined };
     const [x, figures, step] = rest;
     const batchNorm = fold && { x: x!, figures: figures!, step, fold };
-    if (!plainConvolutions) {
+    if (!options.plainConvolutions) {
       const reduction = batchNorm && { partials: partials!, batchNorm };
-      return [kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(w!), reduction })];
+      return [kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(w!, options), reduction }, options)];
     }
     const { kernel, inChannels, outChannels } = shape;
     const swapped = scratch([kernel, kernel, outChannels, inChannels]);
     const sums = batchNorm && { ...batchNorm, gradient: y!, partials: partials! };
     return [
       kernels.transposeFilter({ taps: kernel ** 2, inChannels, outChannels }, { x: w!, y: swapped }),
-      kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(swapped), transposed: true }),
-      ...(sums ? [batchNormBackwardPartials(matrix(y!), fold, sums, { chunks: partials!.shape[0]! })] : []),
+      kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(swapped, options), transposed: true }),
+      ...(sums
+        ? [batchNormBackwardPartials(matrix(y!), fold, sums, { chunks: kernels.conv2dChunks(shape, options).backward })]
+        : []),
     ];
   },
+  chunks: ({ attributes }, options) => kernels.conv2dChunks(attributes, options).backward,
   plus(node, addend) {
     if (node.attributes.residual || node.attributes.fold) return false;
     addend.graph.amend(node, { inputs: [addend], attributes: { residual: true } });
@@ -109,19 +114,18 @@ const backwardDataOp: Op<BackwardData> = {
     if (shape.fold || !kernels.conv2dReducesGradients(shape)) return undefined;
     const inputs = [x, figures, ...(fold.dropout > 0 ? [step!] : [])];
     if (!inputs.every((input) => graph.isAfter(node.outputs[0]!, input))) return undefined;
-    const { backward } = kernels.conv2dChunks(shape);
-    return graph.amend(node, { inputs, attributes: { fold } }, [backward, 2, shape.inChannels]);
+    return graph.amend(node, { inputs, attributes: { fold } }, [mostChunks(shape, 'backward'), 2, shape.inChannels]);
   },
 };
 
 const backwardWeightsOp: Op<Conv2dShape> = {
   name: 'conv2d_backward_weights',
   outputs: (_, { kernel, inChannels, outChannels }) => [[kernel, kernel, inChannels, outChannels]],
-  lower({ inputs: [x, gradient], outputs: [y], attributes }, scratch) {
-    const splits = kernels.conv2dSplits(attributes);
+  lower({ inputs: [x, gradient], outputs: [y], attributes }, scratch, options) {
+    const splits = kernels.conv2dSplits(attributes, options);
     const partials = scratch([splits, ...y!.shape]);
     return [
-      kernels.conv2dBackwardWeights(attributes, { x: x!, gradient: gradient!, partials }),
+      kernels.conv2dBackwardWeights(attributes, { x: x!, gradient: gradient!, partials }, options),
       sumLeading({ count: splits, size: sizeOf(y!.shape) }, { x: partials, y: y! }),
     ];
   },
