@@ -1,5 +1,5 @@
 import { type Dispatch, grid, MAX_WORKGROUPS, partsOf, select } from '../kernels/dispatch.js';
-import { type Demands, demandsOf } from '../kernels/side-by-side.js';
+import { type Demands, demandsOf, memoryBytes, together } from '../kernels/side-by-side.js';
 import { sizeOf, type Tensor } from './graph.js';
 
 /** Where a tensor's memory is: that of `base`, which several may share. */
@@ -24,7 +24,12 @@ export interface FusionOptions {
   readonly softwareCompiler?: boolean;
 }
 
-const CONVOLUTIONS: ReadonlySet<string> = new Set(['conv2d', 'conv2d_backward_weights']);
+const CONVOLUTIONS: ReadonlySet<string> = new Set([
+  'conv2d',
+  'conv2d_tiled',
+  'conv2d_backward_weights',
+  'conv2d_backward_weights_tiled',
+]);
 
 /** Sums that wait to run together: so many are one dispatch, by their bindings. */
 const SUMS_TOGETHER = 4;
@@ -56,7 +61,7 @@ export function fuse(
     fused.push(entry);
   };
   for (const entry of dispatches.map(entryOf)) {
-    if (waiting.some((sum) => !independent(sum, entry, root))) waiting.splice(0).forEach(place);
+    if (waiting.some((sum) => !commute(sum, entry, root))) waiting.splice(0).forEach(place);
     if (entry.dispatch.shader !== 'sum_leading') place(entry);
     else if (waiting.push(entry) === SUMS_TOGETHER && !softwareCompiler) waiting.splice(0).forEach(place);
   }
@@ -99,10 +104,15 @@ function entryOf(dispatch: Dispatch<Tensor>): Entry {
 function independent(a: Entry, b: Entry, root: Root): boolean {
   const conflict = (writes: readonly Tensor[], reads: readonly Tensor[]) =>
     writes.some((w) => reads.some((r) => root(w).base === root(r).base));
-  const same = a.writes.some((w) =>
-    b.writes.some((v) => root(w).base === root(v).base && (root(w).offset === root(v).offset || !disjoint(w, v, root))),
-  );
+  const same = a.writes.some((w) => b.writes.some((v) => root(w).base === root(v).base && !disjoint(w, v, root)));
   return !same && !conflict(a.writes, b.reads) && !conflict(b.writes, a.reads);
+}
+
+/** Whether their order makes no difference. */
+function commute(a: Entry, b: Entry, root: Root): boolean {
+  const conflict = (writes: readonly Tensor[], others: readonly Tensor[]) =>
+    writes.some((w) => others.some((r) => root(w).base === root(r).base && !disjoint(w, r, root)));
+  return !conflict(a.writes, [...b.reads, ...b.writes]) && !conflict(b.writes, a.reads);
 }
 
 function disjoint(a: Tensor, b: Tensor, root: Root): boolean {
@@ -116,13 +126,13 @@ function join(a: Entry, b: Entry, root: Root): Entry | undefined {
     writes: [...a.demands.writes, ...b.demands.writes],
     storageBuffers: a.demands.storageBuffers + b.demands.storageBuffers,
     uniformBuffers: a.demands.uniformBuffers + b.demands.uniformBuffers,
-    memory: a.demands.memory + b.demands.memory,
+    memory: together(a.demands.memory, b.demands.memory),
   };
   const fits =
     a.demands.workgroup === b.demands.workgroup &&
     demands.storageBuffers <= MAX_STORAGE_BUFFERS &&
     demands.uniformBuffers <= MAX_UNIFORM_BUFFERS &&
-    demands.memory <= MAX_WORKGROUP_MEMORY;
+    memoryBytes(demands.memory) <= MAX_WORKGROUP_MEMORY;
   if (!fits || !independent(a, b, root)) return undefined;
   const parts = [...partsOf(a.dispatch), ...partsOf(b.dispatch)].map(({ shader, constants, uniforms, workgroups }) => ({
     shader,

@@ -161,7 +161,12 @@ function convolution<B>(
     ...reductionBindings(reduction),
   ];
   if (tiles(shape, options) && !transposed) {
-    return tile({ shader: 'conv2d_tiled', constants, bindings: [x, ...w, ...stored] });
+    return tile({
+      shader: 'conv2d_tiled',
+      constants,
+      bindings: [x, ...w, ...stored],
+      uniforms: batchNorm ? { FIGURES: output.channels } : {},
+    });
   }
   const outWidth = vectorWidth(output.channels);
   const dots = backward && !transposed;

@@ -12,11 +12,15 @@ const BUILTINS: Readonly<Record<string, string>> = {
   subgroup_invocation_id: 'invocation',
 };
 
+const WORKGROUP_ARRAYS = /var<workgroup> (\w+): array<(\w+), (\w+)>;/g;
+
 /**
  * One shader that runs several kernels which do not depend on one another: the first workgroups are those of the first kernel,
- * and so on. Names are told apart by a prefix, bindings follow one another. All have workgroups of one size.
+ * and so on. Names are told apart by a prefix, bindings follow one another. All have workgroups of one size, and one kernel's
+ * workgroup memory is the other's, as no workgroup runs both.
  */
 export function sideBySide(sources: readonly Source[]): string {
+  const memory = sources.map(({ code }) => demandsOf(code).memory).reduce(together);
   const directives = new Set<string>();
   const size = /@workgroup_size\((\w+)\)/;
   let binding = 0;
@@ -25,13 +29,19 @@ export function sideBySide(sources: readonly Source[]): string {
   const total = sources.reduce((sum, { workgroups: [x, y, z] }) => sum + x * y * z, 0);
   const bodies = sources.map(({ code, workgroups: [x, y, z] }, i) => {
     const prefix = `k${i}_`;
-    let text = code.replace(/^(?:enable|diagnostic).*;.*$/gm, (line) => {
+    const seen: Record<string, number> = {};
+    const arrays = [...code.matchAll(WORKGROUP_ARRAYS)].map(([, name, type]) => {
+      seen[type!] = (seen[type!] ?? -1) + 1;
+      return [name!, `memory_${type}_${seen[type!]}`] as const;
+    });
+    let text = code.replace(WORKGROUP_ARRAYS, '').replace(/^(?:enable|diagnostic).*;.*$/gm, (line) => {
       directives.add(line.replace(/\s*\/\/.*/, ''));
       return '';
     });
     const count = text.match(/@binding\(/g)!.length;
     text = text.replace(/@binding\((\d+)\)/g, (_, n) => `@binding(${binding + Number(n)})`);
     binding += count;
+    for (const [name, common] of arrays) text = text.replace(new RegExp(`\\b${name}\\b`, 'g'), common);
     for (const name of moduleNames(text)) text = text.replace(new RegExp(`\\b${name}\\b`, 'g'), prefix + name);
     const main = new RegExp(`@compute @workgroup_size\\(\\w+\\)\\s*fn ${prefix}main\\(([^{]*)\\) \\{`);
     const parameters = [...main.exec(text)![1]!.matchAll(/@builtin\((\w+)\) (\w+): (\w+)/g)];
@@ -52,8 +62,11 @@ export function sideBySide(sources: readonly Source[]): string {
   });
   const workgroup = workgroupSize(sources[0]!.code);
   const subgroups = sources.some(({ code }) => size.test(code) && code.includes('@builtin(subgroup_invocation_id)'));
+  const common = Object.entries(memory).flatMap(([type, lengths]) =>
+    lengths.map((length, i) => `var<workgroup> memory_${type}_${i}: array<${type}, ${length}>;\n`),
+  );
   return `${[...directives].join('\n')}
-${bodies.join('\n')}
+${common.join('')}${bodies.join('\n')}
 @compute @workgroup_size(${workgroup})
 fn main(
   @builtin(workgroup_id) fused: vec3u,
@@ -87,23 +100,37 @@ export interface Demands {
   readonly writes: readonly boolean[];
   readonly storageBuffers: number;
   readonly uniformBuffers: number;
-  /** Bytes of workgroup memory. */
-  readonly memory: number;
+  readonly memory: WorkgroupMemory;
+}
+
+/** Lengths of the arrays in workgroup memory, in order, by the type of their elements. */
+export type WorkgroupMemory = Readonly<Record<string, readonly number[]>>;
+
+/** What two kernels take side by side: in place of one's arrays, the other has its own. */
+export function together(a: WorkgroupMemory, b: WorkgroupMemory): WorkgroupMemory {
+  const types = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  const longer = (one: readonly number[] = [], other: readonly number[] = []) =>
+    Array.from({ length: Math.max(one.length, other.length) }, (_, i) => Math.max(one[i] ?? 0, other[i] ?? 0));
+  return Object.fromEntries(types.map((type) => [type, longer(a[type], b[type])]));
 }
 
 const BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, vec4f: 16 };
 
+export const memoryBytes = (memory: WorkgroupMemory): number =>
+  Object.entries(memory).reduce((sum, [type, lengths]) => sum + lengths.reduce((a, b) => a + b, 0) * BYTES[type]!, 0);
+
 export function demandsOf(code: string): Demands {
   const bindings = [...code.matchAll(/@binding\(\d+\) var<([^>]+)>/g)].map(([, space]) => space!);
-  const memory = [...code.matchAll(/var<workgroup> \w+: array<(\w+), (\w+)>/g)].map(
-    ([, type, length]) => BYTES[type!]! * numberOf(length!, code),
-  );
+  const memory: Record<string, number[]> = {};
+  for (const [, , type, length] of code.matchAll(WORKGROUP_ARRAYS)) {
+    memory[type!] = [...(memory[type!] ?? []), numberOf(length!, code)];
+  }
   return {
     workgroup: workgroupSize(code),
     writes: bindings.map((space) => space.includes('read_write')),
     storageBuffers: bindings.filter((space) => space.startsWith('storage')).length,
     uniformBuffers: bindings.filter((space) => space === 'uniform').length,
-    memory: memory.reduce((sum, bytes) => sum + bytes, 0),
+    memory,
   };
 }
 

@@ -102,7 +102,7 @@ const matmul: Tiling = {
 };
 
 /** Bytes of workgroup memory of a tile at most: so little that a GPU's core holds several workgroups. */
-const MOST_SHARED = 10240;
+const MOST_SHARED = 8192;
 
 /** Workgroups that keep a large GPU busy. */
 const ENOUGH_WORKGROUPS = 512;

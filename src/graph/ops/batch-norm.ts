@@ -15,7 +15,7 @@ const chunksOf = (partials: Tensor, options: LoweringOptions): number =>
   partials.node!.op.chunks?.(partials.node!, options) ?? partials.shape[0]!;
 
 /** Chunks that every workgroup of a GPU merges in less time than another dispatch takes. */
-const FEW_CHUNKS = 16;
+const FEW_CHUNKS = 64;
 
 const mergesApart = (chunks: number, { workgroupMemory = false }: LoweringOptions) =>
   workgroupMemory && chunks > FEW_CHUNKS;
