@@ -9,8 +9,9 @@
 //   regulariser (OE)       = mean_out(-E - mean_k L[n, k])
 // so a row's gradient is  softmax * a + onehot(label) * b + c  with a, b, c of the row.
 //
-// One invocation a row. It takes the row in CHUNKS times HELD vectors of WIDTH logits, and keeps exp(l - largest so far) of a
-// chunk in registers: where CHUNKS is 1, logits are read and exponentials computed once; else twice.
+// ROW_LANES invocations a row: 1, or where SHARED, on a GPU, so many neighbours that they read together what lies together. Each
+// takes CHUNKS times HELD vectors of WIDTH logits, ROW_LANES apart, and keeps exp(l - largest so far) of a chunk in registers: where
+// CHUNKS is 1, logits are read and exponentials computed once; else twice. Then they merge what they found.
 //
 // L, G are [IN_COUNT + OUT_COUNT, CLASSES]; LABELS is [IN_COUNT] (u32, below CLASSES). HINGE compares rows: it is given the
 // energies of all as E [IN_COUNT + OUT_COUNT] (row_energies); an in row's figure is then its mean over the out rows.
@@ -30,6 +31,8 @@ const MARGIN = 10.0;
 const LAMBDA = 0.1;
 const HELD = 1;
 const CHUNKS = 1;
+const ROW_LANES = 2;
+const SHARED = true;   // ROW_LANES > 1
 const WORKGROUP = 64;
 
 const VECS = CLASSES / WIDTH;
@@ -40,17 +43,28 @@ const VECS = CLASSES / WIDTH;
 @group(0) @binding(3) var<storage, read_write> S: array<vec4f>;
 @group(0) @binding(4) var<storage, read> E: array<f32>; // where HINGE
 
+var<workgroup> found: array<vec4f, WORKGROUP>; // where SHARED
+// where SHARED:
+// Of parts of a row: [largest logit, sum of exp(l - largest), sum of logits, the bits of the first largest's index].
+fn merge(a: vec4f, b: vec4f) -> vec4f {
+  let largest = max(a.x, b.x);
+  let sum = a.y * exp(a.x - largest) + b.y * exp(b.x - largest);
+  let first = select(min(bitcast<u32>(a.w), bitcast<u32>(b.w)), bitcast<u32>(select(b.w, a.w, a.x > b.x)), a.x != b.x);
+  return vec4f(largest, sum, a.z + b.z, bitcast<f32>(first));
+}
+// end
+
 fn sumOf(v: Vec) -> f32 {
   let four = vec4f(v);
   return select((four.x + four.y) + (four.z + four.w), four.x, WIDTH == 1);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let n = id.x;
-  if (n >= IN_COUNT + OUT_COUNT) {
-    return;
-  }
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let id = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  let slot = id % ROW_LANES;
+  let isRow = id / ROW_LANES < IN_COUNT + OUT_COUNT;
+  let n = min(id / ROW_LANES, IN_COUNT + OUT_COUNT - 1u);
   let first = n * VECS;
   var held: array<Vec, HELD>;
   var largest = -3.4e38;
@@ -61,7 +75,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let before = largest;
     // unroll
     for (var h = 0; h < HELD; h++) {
-      let v = chunk * HELD + h;
+      let v = (chunk * HELD + h) * ROW_LANES + slot;
       // Past the row's end its last vector again, which no maximum minds and no sum takes.
       held[h] = L[first + min(v, VECS - 1)];
       if (v < VECS) {
@@ -78,10 +92,30 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     // unroll
     for (var h = 0; h < HELD; h++) {
       held[h] = exp(held[h] - Vec(largest));
-      if (chunk * HELD + h < VECS) {
+      if ((chunk * HELD + h) * ROW_LANES + slot < VECS) {
         sum += sumOf(held[h]);
       }
     }
+  }
+  var rescaled = 1.0;
+  // where SHARED:
+  found[lane] = vec4f(largest, sum, total, bitcast<f32>(best));
+  for (var half = ROW_LANES / 2u; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (slot < half) {
+      found[lane] = merge(found[lane], found[lane + half]);
+    }
+  }
+  workgroupBarrier();
+  let all = found[lane - slot];
+  rescaled = select(1.0, exp(largest - all.x), CHUNKS == 1);
+  largest = all.x;
+  sum = all.y;
+  total = all.z;
+  best = bitcast<u32>(all.w);
+  // end
+  if (!isRow) {
+    return;
   }
   let energy = -(largest + log(sum));
 
@@ -131,16 +165,18 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var chunk = 0u; chunk < CHUNKS; chunk++) {
     // unroll
     for (var h = 0; h < HELD; h++) {
-      let v = chunk * HELD + h;
+      let v = (chunk * HELD + h) * ROW_LANES + slot;
       if (v < VECS) {
         if (CHUNKS > 1) {
           held[h] = exp(L[first + v] - Vec(largest));
         }
         let isLabel = vec4u(v * WIDTH) + vec4u(0, 1, 2, 3) == vec4u(label);
         let summand = vec4f(uniformTerm) + select(vec4f(), vec4f(labelTerm), isLabel);
-        G[first + v] = fma(held[h], Vec(factor), summand.xyzw);
+        G[first + v] = fma(held[h], Vec(factor * rescaled), summand.xyzw);
       }
     }
   }
-  S[n] = vec4f(crossEntropy, regulariser, energy, correct);
+  if (slot == 0) {
+    S[n] = vec4f(crossEntropy, regulariser, energy, correct);
+  }
 }

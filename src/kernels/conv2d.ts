@@ -301,11 +301,18 @@ export function transposeFilter<B>(
 const WANTED_WORKGROUPS = 1024;
 const LEAST_PIXELS = 256;
 
+/** Parts of the sum where it is not computed so, on a software adapter and on a GPU. */
+const MOST_SPLITS = 64;
+const MOST_SPLITS_OF_GPU = 512;
+
 /** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows. */
 export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
   const { height, width } = conv2dOutput(shape);
   const rows = shape.batch * height;
-  if (!tiles(shape, options)) return Math.ceil(rows / Math.ceil(rows / Math.min(rows, 64)));
+  if (!tiles(shape, options)) {
+    const most = options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS;
+    return Math.ceil(rows / Math.ceil(rows / Math.min(rows, most)));
+  }
   const [x, y] = tiledBackwardWeights(shape, 1, { x: 'x', gradient: 'gradient', partials: 'partials' }).workgroups;
   const most = Math.ceil((rows * width) / LEAST_PIXELS);
   return Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), most);

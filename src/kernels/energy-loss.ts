@@ -1,4 +1,4 @@
-import { type Dispatch, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** The rows of a mixed batch: the first `inCount` are in-distribution and labelled, `outCount` outliers follow. */
 export interface MixedBatch {
@@ -37,12 +37,15 @@ export function rowEnergies<B>(
 /** Logits that an invocation keeps in registers. */
 const MOST_HELD = 16;
 
+/** Neighbours that share a row of so many vectors on a GPU: a power of two, as far as a workgroup goes. */
+const lanesOfRow = (vectors: number): number => Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(vectors)));
+
 /**
  * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy (that
  * alone without a regulariser).
  * `logits` and `gradient` (of the mean loss) are [inCount + outCount, classes], `labels` [inCount] (u32, below classes),
  * `rows` [inCount + outCount, 4]: cross-entropy, regulariser, energy, 1 where the prediction is right. `energies`
- * [inCount + outCount], from {@link rowEnergies}, is for `hinge` alone.
+ * [inCount + outCount], from {@link rowEnergies}, is for `hinge` alone. `workgroupMemory`: several invocations share a row, which GPUs do best.
  */
 export function energyLoss<B>(
   { inCount, outCount, classes }: MixedBatch & { classes: number },
@@ -54,16 +57,21 @@ export function energyLoss<B>(
     rows,
     energies,
   }: { logits: B; labels: B; gradient: B; rows: B; energies?: B | undefined },
+  { workgroupMemory = false }: { workgroupMemory?: boolean | undefined } = {},
 ): Dispatch<B> {
   const width = vectorWidth(classes);
   const vectors = classes / width;
-  const held = Math.min(vectors, MOST_HELD / width);
+  const rowLanes = workgroupMemory ? lanesOfRow(vectors) : 1;
+  const vectorsOfLane = Math.ceil(vectors / rowLanes);
+  const held = Math.min(vectorsOfLane, MOST_HELD / width);
   return {
     shader: 'energy_loss',
     constants: {
       WIDTH: width,
       HELD: held,
-      CHUNKS: Math.ceil(vectors / held),
+      CHUNKS: Math.ceil(vectorsOfLane / held),
+      ROW_LANES: rowLanes,
+      SHARED: rowLanes > 1,
       IN_COUNT: inCount,
       OUT_COUNT: outCount,
       CLASSES: classes,
@@ -75,7 +83,7 @@ export function energyLoss<B>(
       WORKGROUP,
     },
     bindings: [logits, labels, gradient, rows, ...(energies === undefined ? [] : [energies])],
-    workgroups: [Math.ceil((inCount + outCount) / WORKGROUP), 1, 1],
+    workgroups: grid((inCount + outCount) * rowLanes),
   };
 }
 

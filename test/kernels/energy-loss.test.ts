@@ -24,7 +24,13 @@ interface Batch {
 
 const labelsOf = ({ inCount, classes }: Batch) => Uint32Array.from({ length: inCount }, (_, n) => (n * 7) % classes);
 
-function loss(batch: Batch, regulariser: Regulariser | undefined, logits: Float32Array, step = 1, capacity = 4) {
+function loss(
+  batch: Batch & { workgroupMemory?: boolean },
+  regulariser: Regulariser | undefined,
+  logits: Float32Array,
+  step = 1,
+  capacity = 4,
+) {
   const rows = batch.inCount + batch.outCount;
   const isHinge = regulariser?.kind === 'hinge';
   const statistics = { ...batch, lambda: regulariser?.lambda ?? 0, capacity };
@@ -41,7 +47,7 @@ function loss(batch: Batch, regulariser: Regulariser | undefined, logits: Float3
     },
     (names) => [
       ...(isHinge ? [rowEnergies({ rows, classes: batch.classes }, names as typeof names & { energies: string })] : []),
-      energyLoss(batch, regulariser, names),
+      energyLoss(batch, regulariser, names, batch),
       lossStatistics(statistics, names),
     ],
   );
@@ -72,6 +78,11 @@ describe.each(REGULARISERS)('loss of a mixed batch: $what', ({ what, regulariser
     { inCount: 65, outCount: 70, classes: 10 },
     { inCount: 5, outCount: 2, classes: 1000 },
     { inCount: 7, outCount: 0, classes: 3 },
+    { inCount: 65, outCount: 70, classes: 10, workgroupMemory: true },
+    { inCount: 5, outCount: 2, classes: 1000, workgroupMemory: true },
+    { inCount: 2, outCount: 2, classes: 1050, workgroupMemory: true },
+    { inCount: 7, outCount: 0, classes: 3, workgroupMemory: true },
+    { inCount: 1, outCount: 1, classes: 4, workgroupMemory: true },
   ])('$inCount in, $outCount out, $classes classes', async (batch) => {
     const logits = noise((batch.inCount + batch.outCount) * batch.classes, 1).map((value) => 3 * value);
     const { gradient, rows, log, halted } = await loss(batch, regulariser, logits);
@@ -102,16 +113,19 @@ describe.each(REGULARISERS)('loss of a mixed batch: $what', ({ what, regulariser
     else expect(value).toBeGreaterThan(0.01);
   });
 
-  it('withstands logits of 1e4', async () => {
-    const batch = { inCount: 3, outCount: 3, classes: 4 };
-    const logits = Float32Array.of(
-      ...[1e4, -1e4, 0, 1],
-      ...[-1e4, -1e4, -1e4, -1e4],
-      ...[1e4, 1e4, -1e4, 0],
-      ...[-1e4, 1e4, 2, 0],
-      ...[1e4, 1e4, 1e4, 1e4],
-      ...[-9999, -1e4, -1e4, -1e4],
-    );
+  it.each([false, true])('withstands logits of 1e4, through workgroup memory %s', async (workgroupMemory) => {
+    // Of five classes each is a vector of its own, and has a lane.
+    const classes = workgroupMemory ? 5 : 4;
+    const batch = { inCount: 3, outCount: 3, classes, workgroupMemory };
+    const rows = [
+      [1e4, -1e4, 0, 1, -1e4],
+      [-1e4, -1e4, -1e4, -1e4, -1e4],
+      [1e4, 1e4, -1e4, 0, 3],
+      [-1e4, 1e4, 2, 0, 1e4],
+      [1e4, 1e4, 1e4, 1e4, 1e4],
+      [-9999, -1e4, -1e4, -1e4, -1e4],
+    ];
+    const logits = Float32Array.from(rows.flatMap((row) => row.slice(0, classes)));
     const { gradient, log, halted } = await loss(batch, regulariser, logits);
     const wanted = expected(batch, regulariser, logits);
     // An energy of 1e4 has an error of 1e-3 in float32, and its softmax as large a relative one.

@@ -17,18 +17,17 @@ const energyLossOp: Op<LossAttributes> = {
     requireShape('energy_loss', 'labels', labels!, [batch.inCount]);
     return [logits!.shape, [logits!.shape[0]!, 4]];
   },
-  lower({ inputs: [logits, labels], outputs: [gradient, rows], attributes: { batch, regulariser } }, scratch) {
+  lower({ inputs: [logits, labels], outputs: [gradient, rows], attributes: { batch, regulariser } }, scratch, options) {
     const [count, classes] = logits!.shape as [number, number];
     const energies = regulariser?.kind === 'hinge' ? scratch([count]) : undefined;
     return [
       ...(energies ? [kernels.rowEnergies({ rows: count, classes }, { logits: logits!, energies })] : []),
-      kernels.energyLoss({ ...batch, classes }, regulariser, {
-        logits: logits!,
-        labels: labels!,
-        gradient: gradient!,
-        rows: rows!,
-        energies,
-      }),
+      kernels.energyLoss(
+        { ...batch, classes },
+        regulariser,
+        { logits: logits!, labels: labels!, gradient: gradient!, rows: rows!, energies },
+        options,
+      ),
     ];
   },
 };
