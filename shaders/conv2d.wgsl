@@ -11,8 +11,9 @@ enable subgroups; // where SUBGROUPS
 // GEMM: M = BATCH * GRID_H * GRID_W output pixels, N = OUT_C, K = KERNEL^2 * IN_C. Nothing is unrolled in memory.
 // An invocation computes PIXELS x COLUMNS vectors in registers, of PIXELS adjacent pixels of a row: for each filter row it
 // reads a WINDOW of input pixels once, and each of them serves all taps that it falls under. Lanes of a workgroup need W
-// at one address. Where SUBGROUPS (of LANES or more), each lane reads another vector and all get it by broadcast: on a CPU
-// every lane's load costs, and a load at one address costs as much as at many. Else a uniform buffer serves that best.
+// at one address. Where SUBGROUPS (of LANES), each lane reads another vector and all get it by shuffles: on a CPU every
+// lane's load costs, and a load at one address costs as much as at many. For the same reason lanes get pixels that lie in a
+// neighbour's tile from that lane (a subgroup's lanes have LANES tiles in order). Else a uniform buffer serves that best.
 // 64 KiB is the limit of one, so a larger filter comes in PARTS = KERNEL rows, bound apart, and one larger still stays in
 // a storage buffer. In backward-data with stride S, workgroup_id.z picks one of S*S parity classes of output
 // pixels; each class has its own taps, so no multiplication by zero is made.
@@ -78,6 +79,9 @@ const COLUMNS = 1;
 const WORKGROUP = 64;
 const TILES_W = (GRID_W + PIXELS - 1) / PIXELS;
 const TILES = BATCH * GRID_H * TILES_W;
+const OWN = PIXELS * STRIDE; // pixels of a window that are no other tile's
+// Whether lanes get the rest of their windows from their neighbours, as rows of tiles begin with a subgroup.
+const SHARED = SUBGROUPS && LANES % TILES_W == 0 && PADDING <= OWN && (STRIDE == 1 || !BACKWARD);
 const WHOLE = GRID_W % PIXELS == 0 && OUT_W % GRID_W == 0; // no tile reaches past a row
 
 @group(0) @binding(0) var<storage, read> X: array<InVec>;
@@ -184,11 +188,23 @@ fn main(
         var x = array<vec4f, WINDOW>();
         // unroll
         for (var i = 0; i < WINDOW; i++) {
-          if (BACKWARD || KERNEL > 1 || i % STRIDE == 0) {
+          if ((BACKWARD || KERNEL > 1 || i % STRIDE == 0) && !(SHARED && (i < PADDING || i >= PADDING + OWN))) {
             let inside = insideY & (left + i >= 0) & (left + i < IN_W);
             x[i] = select(vec4f(), vec4f(X[(row + clamp(left + i, 0, IN_W - 1)) * IN_VECS + c]), inside);
           }
         }
+        // where SUBGROUPS:
+        // unroll
+        for (var i = 0; i < WINDOW; i++) {
+          let inside = (left + i >= 0) & (left + i < IN_W);
+          if (SHARED && i < PADDING) {
+            x[i] = select(vec4f(), subgroupShuffleUp(x[min(i + OWN, WINDOW - 1)], 1), inside);
+          }
+          if (SHARED && i >= PADDING + OWN) {
+            x[i] = select(vec4f(), subgroupShuffleDown(x[max(i - OWN, 0)], 1), inside);
+          }
+        }
+        // end
         // The weights of this row and these channels, in order of tap, vector, column: each lane holds one in LANES.
         var held = array<FilterVec, HELD>();
         // unroll
@@ -212,7 +228,7 @@ fn main(
                 for (var k = 0; k < TAP; k++) {
                   var weight: FilterVec;
                   weight = weightAt(part, weightsOf(tap, k, c, column + j)); // unless SUBGROUPS
-                  weight = subgroupBroadcast(held[((tx * TAP + k) * COLUMNS + j) / LANES], ((tx * TAP + k) * COLUMNS + j) % LANES); // where SUBGROUPS
+                  weight = subgroupShuffle(held[((tx * TAP + k) * COLUMNS + j) / LANES], ((tx * TAP + k) * COLUMNS + j) % LANES); // where SUBGROUPS
                   let w = vec4f(weight);
                   // unroll
                   for (var q = 0; q < BLOCK; q++) {
@@ -230,6 +246,8 @@ fn main(
           }
         }
       }
+      // Never so; it keeps them in memory, too.
+      if (group.x == 0xffffffffu) { sum[0] = partial[lane]; } // where SUBGROUPS
       // unroll
       for (var i = 0; i < PIXELS * COLUMNS; i++) {
         sum[i] += partial[i];
@@ -273,16 +291,11 @@ fn main(
   }
   // end
   if (inRow) {
-    // where REDUCE:
-    // A bound that the compiler cannot know: a software driver takes seconds over the loop where it is written out.
+    // A bound that the compiler cannot know: a software driver takes seconds over the loop where it is written out. And what it
+    // reads by number, as the sums here, stays in memory: else it copies all of them in every turn of the loops above.
     let pixels = select(PIXELS, 0, group.x == 0xffffffffu); // where SUBGROUPS
     for (var p = 0; p < pixels; p++) { // where SUBGROUPS
     // unless SUBGROUPS:
-    // unroll
-    for (var p = 0; p < PIXELS; p++) {
-    // end
-    // end
-    // unless REDUCE:
     // unroll
     for (var p = 0; p < PIXELS; p++) {
     // end

@@ -9,7 +9,7 @@ diagnostic(off, subgroup_uniformity); // where SUBGROUPS
 // An invocation holds IN_WIDTH x COLUMNS vectors for each tap of one filter row in registers, and a WINDOW of the input
 // row slides along, RUN output pixels at a time: a pixel is read once for all taps of the row. A unit of UNIT lanes, a
 // multiple of LANES, has one split and one group of COLUMNS; its lanes differ in filter row and input channel, so all need
-// D at one address: where SUBGROUPS (of LANES), each lane reads another vector and all get it by broadcast, as in conv2d.
+// D at one address: where SUBGROUPS (of LANES), each lane reads another vector and all get it by shuffles, as in conv2d.
 // (A subgroup has LANES lanes and so one unit, which the compiler cannot see: hence the diagnostic.)
 //
 // Layouts: X (input), D (gradient of the output) are NHWC, P is [split, ky, kx, ci, co]. InVec is vec4f where IN_C is
@@ -103,7 +103,7 @@ fn main(
       for (var v = 0; v < RUN * COLUMNS; v++) {
         let outX = first + v / COLUMNS;
         d[v] = select(OutVec(), D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS], outX < OUT_W); // unless SUBGROUPS
-        d[v] = subgroupBroadcast(held[v / LANES], v % LANES); // where SUBGROUPS
+        d[v] = subgroupShuffle(held[v / LANES], v % LANES); // where SUBGROUPS
       }
       // unroll
       for (var j = 0; j < COLUMNS; j++) {
@@ -124,16 +124,19 @@ fn main(
   }
 
   if (m < KERNEL * IN_VECS && split < SPLITS) {
+    // A bound that the compiler cannot know: a software driver takes seconds over the loop where it is written out. And what it
+    // reads by number, as the sums here, stays in memory: else it copies all of them in every turn of the loops above.
+    let vectors = select(KERNEL * IN_WIDTH, 0, group.x == 0xffffffffu); // where SUBGROUPS
+    for (var i = 0; i < vectors; i++) { // where SUBGROUPS
+    // unless SUBGROUPS:
     // unroll
-    for (var kx = 0; kx < KERNEL; kx++) {
+    for (var i = 0; i < KERNEL * IN_WIDTH; i++) {
+    // end
+      let tap = (split * KERNEL + ky) * KERNEL + i / IN_WIDTH;
+      let at = (tap * IN_C + c * IN_WIDTH + i % IN_WIDTH) * OUT_VECS + column;
       // unroll
-      for (var k = 0; k < IN_WIDTH; k++) {
-        let tap = (split * KERNEL + ky) * KERNEL + kx;
-        let at = (tap * IN_C + c * IN_WIDTH + k) * OUT_VECS + column;
-        // unroll
-        for (var j = 0; j < COLUMNS; j++) {
-          P[at + j] = sum[(kx * IN_WIDTH + k) * COLUMNS + j];
-        }
+      for (var j = 0; j < COLUMNS; j++) {
+        P[at + j] = sum[i * COLUMNS + j];
       }
     }
   }
