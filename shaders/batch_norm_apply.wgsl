@@ -1,3 +1,4 @@
+enable f16; // where HALF
 // Batch norm, normalise, with what follows it in a WideResNet block folded in (Ioffe & Szegedy, 2015):
 //
 //   Y[r, c] = dropout(relu((X[r, c] - mean[c]) / sqrt(variance[c] + EPSILON) * gamma[c] + beta[c]))
@@ -15,6 +16,9 @@
 // channels, each with LANES_R lanes, and ROWS_PER_GROUP rows: a lane's channels stay, so their figures stay in registers.
 // include: pcg
 alias Vec = vec4f;
+alias Stored = Vec; // unless HALF
+alias Stored = vec4h; // where HALF
+const HALF = false;   // X, Y are stored as float16
 const WIDTH = 4;
 const ROWS = 4;
 const CHANNELS = 4;
@@ -31,8 +35,8 @@ const ROWS_PER_GROUP = 64;
 const MERGED = 192;   // WORKGROUP * 3
 const WORKGROUP = 64;
 
-@group(0) @binding(0) var<storage, read> X: array<Vec>;
-@group(0) @binding(1) var<storage, read_write> Y: array<Vec>;
+@group(0) @binding(0) var<storage, read> X: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> Y: array<Stored>;
 @group(0) @binding(2) var<storage, read> FIGURES: array<Vec>; // unless BATCH
 @group(0) @binding(3) var<storage, read_write> FIGURES: array<Vec>; // where BATCH
 @group(0) @binding(4) var<storage, read> P: array<Vec>; // where BATCH
@@ -94,12 +98,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (mine) {
     for (var r = group.x * ROWS_PER_GROUP + member; r < min((group.x + 1) * ROWS_PER_GROUP, ROWS); r += LANES_R) {
       let i = r * VECS + c;
-      var y = fma(X[i] - mean, scale, beta);
+      var y = fma(Vec(X[i]) - mean, scale, beta);
       if (RELU) {
         y = max(y, Vec());
       }
       y *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
-      Y[i] = y;
+      Y[i] = Stored(y);
     }
   }
 }

@@ -1,3 +1,4 @@
+enable f16; // where HALF
 // Batch norm backward, phase two of two: the gradients of the parameters and of the input (Ioffe & Szegedy, 2015).
 //
 //   BETA_GRADIENT[c] = sum over chunks of P[chunk, 0, c],  GAMMA_GRADIENT[c] = the same of P[chunk, 1, c]
@@ -12,6 +13,9 @@
 // are given.
 // include: pcg
 alias Vec = vec4f;
+alias Stored = Vec; // unless HALF
+alias Stored = vec4h; // where HALF
+const HALF = false;   // X, D, R, Y are stored as float16
 const WIDTH = 4;
 const ROWS = 4;
 const CHANNELS = 4;
@@ -30,12 +34,12 @@ const ROWS_PER_GROUP = 64;
 const ADDED = 128;    // WORKGROUP * 2
 const WORKGROUP = 64;
 
-@group(0) @binding(0) var<storage, read> X: array<Vec>;
-@group(0) @binding(1) var<storage, read> D: array<Vec>;
+@group(0) @binding(0) var<storage, read> X: array<Stored>;
+@group(0) @binding(1) var<storage, read> D: array<Stored>;
 @group(0) @binding(2) var<storage, read> FIGURES: array<Vec>;
 @group(0) @binding(3) var<storage, read> P: array<Vec>; // where SUMS
-@group(0) @binding(4) var<storage, read> R: array<Vec>; // where RESIDUAL
-@group(0) @binding(5) var<storage, read_write> Y: array<Vec>;
+@group(0) @binding(4) var<storage, read> R: array<Stored>; // where RESIDUAL
+@group(0) @binding(5) var<storage, read_write> Y: array<Stored>;
 @group(0) @binding(6) var<storage, read_write> GAMMA_GRADIENT: array<Vec>; // where SUMS
 @group(0) @binding(7) var<storage, read_write> BETA_GRADIENT: array<Vec>; // where SUMS
 @group(0) @binding(6) var<storage, read> GAMMA_GRADIENT: array<Vec>; // where GIVEN
@@ -94,15 +98,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (mine) {
     for (var r = group.x * ROWS_PER_GROUP + member; r < min((group.x + 1) * ROWS_PER_GROUP, ROWS); r += LANES_R) {
       let i = r * VECS + c;
-      let centred = X[i] - mean;
-      var g = D[i];
+      let centred = Vec(X[i]) - mean;
+      var g = Vec(D[i]);
       g *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
       if (RELU) {
         g = select(Vec(), g, fma(centred, scale, beta) > Vec());
       }
       var y = scale * (g - meanGradient - centred * slope);
-      y += R[i]; // where RESIDUAL
-      Y[i] = y;
+      y += Vec(R[i]); // where RESIDUAL
+      Y[i] = Stored(y);
     }
   }
 }

@@ -1,3 +1,4 @@
+enable f16; // where HALF
 // Batch norm backward, phase one of two: sums over every chunk of rows.
 //
 //   P[chunk, 0, c] = sum g,  P[chunk, 1, c] = sum g * xhat,  g = D through dropout and ReLU, xhat the normalised input
@@ -8,6 +9,9 @@
 // POOLED, D is the gradient of the mean over POSITIONS, [ROWS / POSITIONS, CHANNELS], and that of the output, Y = D / POSITIONS, is stored.
 // include: pcg
 alias Vec = vec4f;
+alias Stored = Vec; // unless HALF
+alias Stored = vec4h; // where HALF
+const HALF = false;   // X, Y and, unless POOLED, D are stored as float16
 const WIDTH = 4;
 const ROWS = 4;
 const CHANNELS = 4;
@@ -21,11 +25,12 @@ const CHUNKS = 1;
 const ROWS_PER_CHUNK = 4;
 const WORKGROUP = 64;
 
-@group(0) @binding(0) var<storage, read> X: array<Vec>;
-@group(0) @binding(1) var<storage, read> D: array<Vec>;
+@group(0) @binding(0) var<storage, read> X: array<Stored>;
+@group(0) @binding(1) var<storage, read> D: array<Stored>; // unless POOLED
+@group(0) @binding(1) var<storage, read> D: array<Vec>; // where POOLED
 @group(0) @binding(2) var<storage, read> FIGURES: array<Vec>;
 @group(0) @binding(3) var<storage, read_write> P: array<Vec>;
-@group(0) @binding(4) var<storage, read_write> Y: array<Vec>; // where POOLED
+@group(0) @binding(4) var<storage, read_write> Y: array<Stored>; // where POOLED
 @group(0) @binding(5) var<uniform> STEP: vec4u; // where DROPS
 
 // include: dropout_mask
@@ -47,11 +52,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var product = Vec();
   for (var r = first; r < min(first + ROWS_PER_CHUNK, ROWS); r++) {
     let i = r * VECS + c;
-    let centred = X[i] - mean;
+    let centred = Vec(X[i]) - mean;
     var g: Vec;
-    g = D[i]; // unless POOLED
+    g = Vec(D[i]); // unless POOLED
     g = D[r / POSITIONS * VECS + c] / f32(POSITIONS); // where POOLED
-    Y[i] = g; // where POOLED
+    Y[i] = Stored(g); // where POOLED
     g *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
     if (RELU) {
       g = select(Vec(), g, fma(centred, scale, beta) > Vec());

@@ -1,3 +1,4 @@
+enable f16; // where HALVES
 enable subgroups; // where SUBGROUPS
 // Convolution as implicit GEMM, forward and backward-data.
 //
@@ -36,6 +37,13 @@ enable subgroups; // where SUBGROUPS
 alias InVec = vec4f;
 alias OutVec = vec4f;
 alias FilterVec = vec4f;
+alias StoredIn = InVec; // unless HALFIN
+alias StoredIn = vec4h; // where HALFIN
+alias Stored = OutVec; // unless HALF
+alias Stored = vec4h; // where HALF
+const HALFIN = false; // X is stored as float16
+const HALF = false;   // R, Y, Z, N are
+const HALVES = false; // some of them are
 const IN_WIDTH = 4;   // channels in an InVec
 const OUT_WIDTH = 4;  // channels in an OutVec
 const FILTER_WIDTH = 4;
@@ -84,16 +92,16 @@ const OWN = PIXELS * STRIDE; // pixels of a window that are no other tile's
 const SHARED = SUBGROUPS && LANES % TILES_W == 0 && PADDING <= OWN && (STRIDE == 1 || !BACKWARD);
 const WHOLE = GRID_W % PIXELS == 0 && OUT_W % GRID_W == 0; // no tile reaches past a row
 
-@group(0) @binding(0) var<storage, read> X: array<InVec>;
+@group(0) @binding(0) var<storage, read> X: array<StoredIn>;
 @group(0) @binding(1) var<storage, read> W0: array<FilterVec>;
 @group(0) @binding(2) var<storage, read> W1: array<FilterVec>;
 @group(0) @binding(3) var<storage, read> W2: array<FilterVec>;
-@group(0) @binding(4) var<storage, read> R: array<OutVec>; // where RESIDUAL
-@group(0) @binding(5) var<storage, read_write> Y: array<OutVec>;
+@group(0) @binding(4) var<storage, read> R: array<Stored>; // where RESIDUAL
+@group(0) @binding(5) var<storage, read_write> Y: array<Stored>;
 @group(0) @binding(6) var<storage, read> AFFINE: array<OutVec>; // where ACTIVATE
-@group(0) @binding(7) var<storage, read_write> Z: array<OutVec>; // where BOTH
+@group(0) @binding(7) var<storage, read_write> Z: array<Stored>; // where BOTH
 @group(0) @binding(6) var<storage, read_write> P: array<f32>; // where REDUCE
-@group(0) @binding(7) var<storage, read> N: array<OutVec>; // where GRADIENTS
+@group(0) @binding(7) var<storage, read> N: array<Stored>; // where GRADIENTS
 @group(0) @binding(8) var<storage, read> FIGURES: array<OutVec>; // where GRADIENTS
 @group(0) @binding(9) var<uniform> STEP: vec4u; // where DROPS
 
@@ -305,18 +313,18 @@ fn main(
         // unroll
         for (var j = 0; j < COLUMNS; j++) {
           var value = sum[p * COLUMNS + j];
-          value += R[pixel + j]; // where RESIDUAL
+          value += OutVec(R[pixel + j]); // where RESIDUAL
           var result = value;
           if (ACTIVATE) { result = max(fma(value, affine[j], affine[COLUMNS + j]), OutVec()); } // where ACTIVATE
-          if (BOTH) { Z[pixel + j] = result; } // where BOTH
-          Y[pixel + j] = select(result, value, BOTH);
+          if (BOTH) { Z[pixel + j] = Stored(result); } // where BOTH
+          Y[pixel + j] = Stored(select(result, value, BOTH));
           // where STATISTICS:
           let deviation = value - pivots[j].xyzw;
           first[j] += deviation;
           second[j] = fma(deviation, deviation, second[j]);
           // end
           // where GRADIENTS:
-          let centred = N[pixel + j] - mean[j];
+          let centred = OutVec(N[pixel + j]) - mean[j];
           var g = value;
           g *= dropoutMask(u32(pixel + j), STEP[0], STEP[1]).xyzw; // where DROPS
           if (RELU) {

@@ -1,3 +1,4 @@
+enable f16; // where HALVES
 enable subgroups; // where SUBGROUPS
 diagnostic(off, subgroup_uniformity); // where SUBGROUPS
 // Convolution, backward-weights, as a GEMM with split-K: phase one of two (sum_leading adds the splits).
@@ -16,6 +17,13 @@ diagnostic(off, subgroup_uniformity); // where SUBGROUPS
 // a multiple of 4, else f32; OutVec likewise for OUT_C. The host guarantees COLUMNS divides OUT_C / width(OutVec).
 alias InVec = vec4f;
 alias OutVec = vec4f;
+alias StoredIn = InVec; // unless HALFIN
+alias StoredIn = vec4h; // where HALFIN
+alias Stored = OutVec; // unless HALF
+alias Stored = vec4h; // where HALF
+const HALFIN = false;   // X is stored as float16
+const HALF = false;     // D is
+const HALVES = false;   // one of them is
 const IN_WIDTH = 4;
 const OUT_WIDTH = 4;
 const BATCH = 1;
@@ -38,8 +46,8 @@ const SUBGROUPS = false;
 const LANES = 8;
 const WORKGROUP = 64;
 
-@group(0) @binding(0) var<storage, read> X: array<InVec>;
-@group(0) @binding(1) var<storage, read> D: array<OutVec>;
+@group(0) @binding(0) var<storage, read> X: array<StoredIn>;
+@group(0) @binding(1) var<storage, read> D: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> P: array<OutVec>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -97,12 +105,12 @@ fn main(
       for (var h = 0; h < HELD; h++) {
         let v = h * LANES + member;
         let outX = first + v / COLUMNS;
-        held[h] = select(OutVec(), D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS], outX < OUT_W); // where SUBGROUPS
+        held[h] = select(OutVec(), OutVec(D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS]), outX < OUT_W); // where SUBGROUPS
       }
       // unroll
       for (var v = 0; v < RUN * COLUMNS; v++) {
         let outX = first + v / COLUMNS;
-        d[v] = select(OutVec(), D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS], outX < OUT_W); // unless SUBGROUPS
+        d[v] = select(OutVec(), OutVec(D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS]), outX < OUT_W); // unless SUBGROUPS
         d[v] = subgroupShuffle(held[v / LANES], v % LANES); // where SUBGROUPS
       }
       // unroll

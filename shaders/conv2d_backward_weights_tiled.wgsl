@@ -1,3 +1,4 @@
+enable f16; // where HALF
 // Convolution, backward-weights, as a GEMM with split-K through workgroup memory, for GPUs: phase one of two (sum_leading adds
 // the splits), by the formula of conv2d_backward_weights. Both channel counts are multiples of 4.
 //
@@ -6,6 +7,9 @@
 // input's quads, under each quad's tap, and B the gradient's vectors.
 //
 // Layouts: X (input), D (gradient of the output) are NHWC, P is [split, ky, kx, ci, co].
+alias Stored = vec4f; // unless HALF
+alias Stored = vec4h; // where HALF
+const HALF = false;   // X, D are stored as float16
 const BATCH = 1;
 const IN_H = 8;
 const IN_W = 8;
@@ -38,8 +42,8 @@ const SEGMENTS = BATCH * OUT_H * ROW_SEGMENTS;
 const SEGMENTS_PER_SPLIT = (SEGMENTS + SPLITS - 1) / SPLITS;
 const B = DEPTH * TILE_QUADS; // where B begins in `tile`
 
-@group(0) @binding(0) var<storage, read> X: array<vec4f>;
-@group(0) @binding(1) var<storage, read> D: array<vec4f>;
+@group(0) @binding(0) var<storage, read> X: array<Stored>;
+@group(0) @binding(1) var<storage, read> D: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> P: array<vec4f>;
 
 var<workgroup> tile: array<vec4f, TILE>; // A, then B
@@ -71,7 +75,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         let x = tap % KERNEL - PADDING + k * STRIDE;
         let inside = (u32(top + y) < IN_H) & (u32(left + x) < IN_W) & (first + k < OUT_W);
         let at = source * IN_VECS + (y * IN_W + x) * IN_VECS + q % IN_VECS;
-        tile[u] = select(vec4f(), X[select(0, at, inside)], inside);
+        tile[u] = select(vec4f(), vec4f(X[select(0, at, inside)]), inside);
       }
     }
     // unroll
@@ -81,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         let k = u / TILE_VECS;
         let at = (row * OUT_W + first + k) * OUT_VECS + firstVec + u % TILE_VECS;
         let inside = first + k < OUT_W;
-        tile[B + u] = select(vec4f(), D[select(0, at, inside)], inside);
+        tile[B + u] = select(vec4f(), vec4f(D[select(0, at, inside)]), inside);
       }
     }
     workgroupBarrier();

@@ -1,3 +1,4 @@
+enable f16; // where HALF
 // Convolution as implicit GEMM through workgroup memory, for GPUs: forward and backward-data by the formulas of conv2d, with
 // the same RESIDUAL, ACTIVATE, BOTH and REDUCE on store. All channel counts are multiples of 4.
 //
@@ -12,6 +13,9 @@
 // conv2d, with a chunk a workgroup of each column of the grid. The host guarantees that DEPTH divides IN_C, that ACROSS *
 // COLUMNS divides OUT_VECS, and that `tile` holds A and B, and what REDUCE needs.
 // include: pcg
+alias Stored = vec4f; // unless HALF
+alias Stored = vec4h; // where HALF
+const HALF = false;   // X, R, Y, Z, N are stored as float16
 const BATCH = 1;
 const IN_H = 8;
 const IN_W = 8;
@@ -56,14 +60,14 @@ const WHOLE = GRID_W % 4 == 0 && OUT_W % GRID_W == 0; // no quad reaches past a 
 const B = DEPTH * TILE_QUADS; // where B begins in `tile`
 const SPACING = select(STRIDE, 1, BACKWARD); // of a quad's pixels in the input
 
-@group(0) @binding(0) var<storage, read> X: array<vec4f>;
+@group(0) @binding(0) var<storage, read> X: array<Stored>;
 @group(0) @binding(1) var<storage, read> W: array<vec4f>;
-@group(0) @binding(2) var<storage, read> R: array<vec4f>; // where RESIDUAL
-@group(0) @binding(3) var<storage, read_write> Y: array<vec4f>;
+@group(0) @binding(2) var<storage, read> R: array<Stored>; // where RESIDUAL
+@group(0) @binding(3) var<storage, read_write> Y: array<Stored>;
 @group(0) @binding(4) var<storage, read> AFFINE: array<vec4f>; // where ACTIVATE
-@group(0) @binding(5) var<storage, read_write> Z: array<vec4f>; // where BOTH
+@group(0) @binding(5) var<storage, read_write> Z: array<Stored>; // where BOTH
 @group(0) @binding(4) var<storage, read_write> P: array<vec4f>; // where REDUCE
-@group(0) @binding(5) var<storage, read> N: array<vec4f>; // where GRADIENTS
+@group(0) @binding(5) var<storage, read> N: array<Stored>; // where GRADIENTS
 @group(0) @binding(6) var<storage, read> FIGURES: array<vec4f>; // where GRADIENTS
 @group(0) @binding(7) var<uniform> STEP: vec4u; // where DROPS
 
@@ -120,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             // unroll
             for (var i = 0; i < 4; i++) {
               let inside = insideY & (u32(left[n] + x + i * SPACING) < IN_W);
-              quad[i] = select(vec4f(), X[select(0, at + i * SPACING * IN_VECS, inside)], inside);
+              quad[i] = select(vec4f(), vec4f(X[select(0, at + i * SPACING * IN_VECS, inside)]), inside);
             }
             let turned = transpose(quad);
             // unroll
@@ -169,7 +173,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     // unroll
     for (var j = 0; j < COLUMNS; j++) {
       var value = sum[j];
-      value += R[pixel + across + j * ACROSS]; // where RESIDUAL
+      value += vec4f(R[pixel + across + j * ACROSS]); // where RESIDUAL
       tile[across + j * ACROSS] = value;
     }
   }
@@ -206,18 +210,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           for (var j = 0; j < COLUMNS; j++) {
             let v = firstVec + across + j * ACROSS;
             var value = sum[(r * 4 + i) * COLUMNS + j];
-            value += R[pixel + v]; // where RESIDUAL
+            value += vec4f(R[pixel + v]); // where RESIDUAL
             var result = value;
             result = max(fma(value, AFFINE[v], AFFINE[OUT_VECS + v]), vec4f()); // where ACTIVATE
-            Z[pixel + v] = result; // where BOTH
-            Y[pixel + v] = select(result, value, BOTH);
+            Z[pixel + v] = Stored(result); // where BOTH
+            Y[pixel + v] = Stored(select(result, value, BOTH));
             // where STATISTICS:
             let deviation = value - tile[across + j * ACROSS];
             first[j] += deviation;
             second[j] = fma(deviation, deviation, second[j]);
             // end
             // where GRADIENTS:
-            let centred = N[pixel + v] - mean[j];
+            let centred = vec4f(N[pixel + v]) - mean[j];
             var g = value;
             g *= dropoutMask(u32(pixel + v), STEP[0], STEP[1]); // where DROPS
             if (RELU) {

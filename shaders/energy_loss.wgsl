@@ -29,6 +29,7 @@ const M_IN = -23.0;
 const M_OUT = -5.0;
 const MARGIN = 10.0;
 const LAMBDA = 0.1;
+const SCALE = 1.0;      // of the gradient
 const HELD = 1;
 const CHUNKS = 1;
 const ROW_LANES = 2;
@@ -172,7 +173,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         }
         let isLabel = vec4u(v * WIDTH) + vec4u(0, 1, 2, 3) == vec4u(label);
         let summand = vec4f(uniformTerm) + select(vec4f(), vec4f(labelTerm), isLabel);
-        G[first + v] = fma(held[h], Vec(factor * rescaled), summand.xyzw);
+        G[first + v] = fma(held[h], Vec(factor * rescaled), summand.xyzw) * Vec(SCALE);
       }
     }
   }

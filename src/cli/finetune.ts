@@ -100,6 +100,7 @@ async function finetune(given: Arguments, command: Command): Promise<void> {
     augment: args.augment,
     shuffle: args.shuffle,
     seed: args.seed,
+    float16: args.float16,
   };
   const { quiet } = args;
   const prepared = await prepareRun(

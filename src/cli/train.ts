@@ -79,6 +79,7 @@ async function train(args: Arguments, command: Command): Promise<void> {
     augment: args.augment,
     shuffle: args.shuffle,
     seed: args.seed,
+    float16: args.float16,
   };
   const { depth, width, seed, normalize, quiet } = args;
   const start = wideResNet(

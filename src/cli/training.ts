@@ -41,6 +41,7 @@ export interface TrainingArguments {
   readonly checkpoint?: string;
   readonly resume?: string;
   readonly output: string;
+  readonly float16?: true;
   readonly json?: true;
   readonly quiet?: true;
 }
@@ -56,6 +57,7 @@ export function addTrainingOptions(command: Command, defaults: { epochs: number;
     .option('--seed <n>', 'of data order, augmentation and dropout', seed, 1)
     .option('--no-augment', 'no random flips and crops')
     .option('--no-shuffle', "take images in their files' order")
+    .option('--float16', 'store activations as float16, in half the memory; the adapter needs shader-f16')
     .option('--log <file>', 'write the figures of every step, a line of JSON each')
     .option('--checkpoint <dir>', 'save the state of the run here, every minute and on Ctrl-C')
     .option('--resume <dir>', 'go on from what --checkpoint or Ctrl-C saved, to the same bytes as without a stop')
@@ -95,6 +97,7 @@ const DECIDED_BY: Readonly<Partial<Record<keyof Settings, readonly string[]>>> =
   dropout: ['dropout'],
   augment: ['augment'],
   shuffle: ['shuffle'],
+  float16: ['float16'],
   seed: ['seed'],
 };
 

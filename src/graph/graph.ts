@@ -40,6 +40,8 @@ export interface LoweringOptions {
    * GPUs.
    */
   readonly workgroupMemory?: boolean;
+  /** Activations and their gradients are stored as float16, where their channels are a multiple of 4; computing stays float32. */
+  readonly float16?: boolean | undefined;
 }
 
 /** An entry of the op table: all that the graph knows about an operation. */
@@ -62,12 +64,25 @@ export interface Op<A> {
   gradientSums?(node: Node<A>, batchNorm: GradientReduction<Tensor>): Tensor | undefined;
   /** How many chunks there are in what `statistics` and `gradientSums` give, where a device decides: at most as their shapes say. */
   chunks?(node: Node<A>, options: LoweringOptions): number;
+  /** Its kernels can read and write activations as float16: so many of its first outputs are such. */
+  readonly float16?: number;
   /** It changes one of its inputs, so it is kept though nobody reads its outputs. */
   readonly effect?: true;
 }
 
 /** How many elements a shape has. */
 export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
+
+/** Whether a tensor is stored as float16. */
+export function isHalf(tensor: Tensor, { float16 = false }: LoweringOptions): boolean {
+  const { node, shape } = tensor;
+  const place = node?.outputs.indexOf(tensor) ?? -1;
+  return float16 && place >= 0 && place < (node!.op.float16 ?? 0) && shape.at(-1)! % 4 === 0;
+}
+
+/** Bytes of a tensor's memory. */
+export const bytesOf = (tensor: Tensor, options: LoweringOptions): number =>
+  sizeOf(tensor.shape) * (isHalf(tensor, options) ? 2 : 4);
 
 /** `64x32x32x16`, for messages. */
 export const showShape = (shape: Shape): string => (shape.length ? shape.join('x') : 'scalar');

@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.js';
 import type { Dispatch } from '../kernels/dispatch.js';
 import { type FusionOptions, fuse } from './fuse.js';
-import { type Graph, type LoweringOptions, type Node, type Shape, sizeOf, type Tensor } from './graph.js';
+import { bytesOf, type Graph, isHalf, type LoweringOptions, type Node, type Shape, type Tensor } from './graph.js';
 import { packOp } from './ops/optimiser.js';
 
 /** What a graph becomes before there is a device: dispatches in order, and which piece of memory each tensor gets. */
@@ -40,6 +40,8 @@ export function resolveView(tensor: Tensor): { base: Tensor; offset: number } {
  * another; outputs and packs get slots of their own.
  */
 export function plan(graph: Graph, outputs: readonly Tensor[], options: PlanOptions = {}): Plan {
+  const half = outputs.find((output) => isHalf(output, options));
+  if (half) throw new ShapeError(`${half.name} cannot be an output as float16: compile this graph without`);
   const nodes = liveNodes(graph, outputs);
   const packed = packedTensors(nodes);
   const root = (tensor: Tensor) => {
@@ -70,7 +72,7 @@ export function plan(graph: Graph, outputs: readonly Tensor[], options: PlanOpti
     ...[...packed.values()].map(({ base }) => base),
   ]);
 
-  const bytes = (tensor: Tensor) => sizeOf(tensor.shape) * 4;
+  const bytes = (tensor: Tensor) => bytesOf(tensor, options);
   const slots: number[] = [];
   const free: number[] = [];
   const slotOf = new Map<Tensor, number>();
@@ -118,6 +120,9 @@ function lower(nodes: readonly Node[], options: PlanOptions): Dispatch<Tensor>[]
       dtype: 'f32',
       node,
     });
+    const half = node.inputs.find((input) => isHalf(input, options));
+    if (half && node.op.float16 === undefined)
+      throw new ShapeError(`${node.op.name} cannot read ${half.name} as float16: compile this graph without`);
     return node.op.lower(node, scratch, options).map(tiled);
   });
 }

@@ -1,8 +1,8 @@
-import { DeviceError } from '../errors.js';
+import { DeviceError, FeatureError } from '../errors.js';
 import { type Engine, type PreparedDispatch, record, type Storage } from '../gpu/engine.js';
 import type { Dispatch } from '../kernels/dispatch.js';
 import { type Tile, tile } from '../kernels/tiles.js';
-import { type Graph, showShape, sizeOf, type Tensor } from './graph.js';
+import { bytesOf, type Graph, type LoweringOptions, showShape, sizeOf, type Tensor } from './graph.js';
 import { kernelsOf, type Plan, plan, resolveView } from './plan.js';
 
 /** A kernel of a run, and the milliseconds it takes. */
@@ -46,19 +46,29 @@ export class Program {
    * read and written, whatever the ranges. A bound {@link pack} keeps what lies between its parts.
    * @throws LimitError where a tensor exceeds the device's limits; DeviceError where a bound buffer is too small, or was made
    * without the usage that it needs (STORAGE; UNIFORM too for the filters of small convolutions), or begins off its alignment
+   * @param options.float16 store activations and their gradients as float16; all computing stays float32. ShapeError where an op
+   * cannot, or an output would be float16; FeatureError without `shader-f16`
    */
   static async compile(
     engine: Engine,
     graph: Graph,
     outputs: readonly Tensor[],
     bindings: ReadonlyMap<Tensor, Storage> = new Map(),
+    { float16 = false }: { readonly float16?: boolean | undefined } = {},
   ): Promise<Program> {
+    if (float16 && !engine.device.features.has('shader-f16')) {
+      throw new FeatureError(
+        'float16 needs the feature shader-f16, which this device was made without: use float32',
+        'shader-f16',
+      );
+    }
     const options = {
+      float16,
       softwareCompiler: engine.adapter.software,
       plainConvolutions: engine.adapter.software && !engine.traits.subgroups,
       workgroupMemory: !engine.adapter.software,
     };
-    const tiled = await tiling(engine, kernelsOf(graph, outputs, options));
+    const tiled = await tiling(engine, kernelsOf(graph, outputs, options), options);
     const { dispatches, slots, places, peakBytes } = plan(graph, outputs, {
       ...options,
       tiled,
@@ -86,7 +96,7 @@ export class Program {
       });
       for (const [tensor, { slot, offset }] of places) {
         const start = starts[slot]!;
-        storages.set(tensor, { buffer: start.buffer, offset: start.offset + offset, size: sizeOf(tensor.shape) * 4 });
+        storages.set(tensor, { buffer: start.buffer, offset: start.offset + offset, size: bytesOf(tensor, options) });
       }
       for (const input of graph.inputs) {
         const size = sizeOf(input.shape) * 4;
@@ -198,10 +208,11 @@ function sharedBuffers(bindings: ReadonlyMap<Tensor, Storage>): Map<Tensor, { ba
 async function tiling(
   engine: Engine,
   kernels: readonly Dispatch<Tensor>[],
+  options: LoweringOptions,
 ): Promise<((kernel: Dispatch<Tensor>) => Dispatch<Tensor>) | undefined> {
   const { tuner } = engine;
   if (!tuner) return undefined;
-  const bytes = ({ shape }: Tensor) => sizeOf(shape) * 4;
+  const bytes = (tensor: Tensor) => bytesOf(tensor, options);
   const sized = (kernel: Dispatch<Tensor>) => ({ ...kernel, bindings: kernel.bindings.map(bytes) });
   const chosen = new Map<string, Tile>();
   // One after the other, so that each has the device to itself.

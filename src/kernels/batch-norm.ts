@@ -13,6 +13,9 @@ export interface BatchNormFold {
   readonly stream: number;
 }
 
+/** How a kernel is to do that: where `float16`, what has x's shape is stored so (x, the output, and their gradients). */
+export type BatchNormKernel = BatchNormFold & { readonly float16?: boolean | undefined };
+
 /** PyTorch's: added to the variance. */
 export const BATCH_NORM_EPSILON = 1e-5;
 
@@ -30,6 +33,8 @@ export const foldConstants = ({ relu, dropout, stream }: BatchNormFold) => ({
   DROPOUT: dropout,
   STREAM: stream,
 });
+
+const kernelConstants = ({ float16 = false, ...fold }: BatchNormKernel) => ({ ...foldConstants(fold), HALF: float16 });
 
 /** Constants and workgroups of the kernels with an invocation for each chunk and vector of channels. */
 function overChunks({ rows, channels }: BatchNormShape, chunks: number) {
@@ -101,13 +106,13 @@ const stepOf = <B>({ dropout }: BatchNormFold, step: B | undefined): B[] => (dro
  */
 export function batchNormApply<B>(
   shape: BatchNormShape,
-  { chunks, ...fold }: BatchNormFold & { chunks: number },
+  { chunks, ...fold }: BatchNormKernel & { chunks: number },
   b: Normalised<B> & { partials: B; gamma: B; beta: B; mean: B; unbiased: B },
 ): Dispatch<B> {
   const { constants, workgroups } = lanes(shape);
   return {
     shader: 'batch_norm_apply',
-    constants: { ...constants, ...foldConstants(fold), EPSILON: BATCH_NORM_EPSILON, BATCH: true, CHUNKS: chunks },
+    constants: { ...constants, ...kernelConstants(fold), EPSILON: BATCH_NORM_EPSILON, BATCH: true, CHUNKS: chunks },
     bindings: [b.x, b.y, b.figures, b.partials, b.gamma, b.beta, b.mean, b.unbiased, ...stepOf(fold, b.step)],
     workgroups,
   };
@@ -162,13 +167,13 @@ export function batchNormMergeGradients<B>(
 /** {@link batchNormApply} with `figures` that are given (see {@link batchNormFigures}). */
 export function batchNormApplyFixed<B>(
   shape: BatchNormShape,
-  fold: BatchNormFold,
+  fold: BatchNormKernel,
   { x, y, figures, step }: Normalised<B>,
 ): Dispatch<B> {
   const { constants, workgroups } = lanes(shape);
   return {
     shader: 'batch_norm_apply',
-    constants: { ...constants, ...foldConstants(fold), BATCH: false },
+    constants: { ...constants, ...kernelConstants(fold), BATCH: false },
     bindings: [x, y, figures, ...stepOf(fold, step)],
     workgroups,
   };
@@ -194,7 +199,7 @@ export function batchNormFigures<B>(
  */
 export function batchNormBackwardPartials<B>(
   shape: BatchNormShape,
-  fold: BatchNormFold,
+  fold: BatchNormKernel,
   b: { x: B; gradient: B; figures: B; step?: B | undefined; partials: B },
   { pooled, chunks = batchNormChunks(shape) }: { pooled?: { positions: number; y: B }; chunks?: number } = {},
 ): Dispatch<B> {
@@ -203,7 +208,7 @@ export function batchNormBackwardPartials<B>(
     shader: 'batch_norm_backward_partials',
     constants: {
       ...constants,
-      ...foldConstants(fold),
+      ...kernelConstants(fold),
       POOLED: pooled !== undefined,
       POSITIONS: pooled?.positions ?? 1,
     },
@@ -219,7 +224,7 @@ export function batchNormBackwardPartials<B>(
  */
 export function batchNormBackward<B>(
   shape: BatchNormShape,
-  { batchStatistics, chunks, ...fold }: BatchNormFold & { batchStatistics: boolean; chunks: number },
+  { batchStatistics, chunks, ...fold }: BatchNormKernel & { batchStatistics: boolean; chunks: number },
   b: Normalised<B> & { gradient: B; partials: B; residual?: B | undefined; gammaGradient: B; betaGradient: B },
 ): Dispatch<B> {
   const { constants, workgroups } = lanes(shape);
@@ -227,7 +232,7 @@ export function batchNormBackward<B>(
     shader: 'batch_norm_backward',
     constants: {
       ...constants,
-      ...foldConstants(fold),
+      ...kernelConstants(fold),
       RESIDUAL: b.residual !== undefined,
       BATCH: batchStatistics,
       CHUNKS: chunks,
@@ -248,7 +253,7 @@ export function batchNormBackward<B>(
  */
 export function batchNormBackwardInput<B>(
   shape: BatchNormShape,
-  fold: BatchNormFold,
+  fold: BatchNormKernel,
   b: Normalised<B> & {
     gradient: B;
     residual?: B | undefined;
@@ -260,7 +265,7 @@ export function batchNormBackwardInput<B>(
     shader: 'batch_norm_backward',
     constants: {
       ...constants,
-      ...foldConstants(fold),
+      ...kernelConstants(fold),
       RESIDUAL: b.residual !== undefined,
       BATCH: b.sums !== undefined,
       SUMS: false,

@@ -34,11 +34,21 @@ export interface ConvolutionOptions {
    * address, or within subgroups, which software adapters do best.
    */
   readonly workgroupMemory?: boolean | undefined;
+  /** What is stored as float16: the input; the output, and what has its shape. Of backward-weights `output` is the gradient. */
+  readonly float16?: { readonly input: boolean; readonly output: boolean } | undefined;
 }
 
+const halves = ({ float16: { input, output } = { input: false, output: false } }: ConvolutionOptions) => ({
+  HALFIN: input,
+  HALF: output,
+  HALVES: input || output,
+});
+
 /** Whether it is computed through workgroup memory. */
-const tiles = ({ inChannels, outChannels }: Omit<FilterShape, 'kernel'>, { workgroupMemory }: ConvolutionOptions) =>
-  workgroupMemory === true && inChannels % 4 === 0 && outChannels % 4 === 0;
+const tiles = (
+  { inChannels, outChannels }: Omit<FilterShape, 'kernel'>,
+  { workgroupMemory, float16 }: ConvolutionOptions,
+) => workgroupMemory === true && inChannels % 4 === 0 && outChannels % 4 === 0 && float16?.input === float16?.output;
 
 /**
  * Into how many parts, rows of it, a filter is bound: as many as make each fit a uniform buffer, 1 or `kernel`. Where none
@@ -163,7 +173,7 @@ function convolution<B>(
   if (tiles(shape, options) && !transposed) {
     return tile({
       shader: 'conv2d_tiled',
-      constants,
+      constants: { ...constants, HALF: options.float16?.output ?? false },
       bindings: [x, ...w, ...stored],
       uniforms: batchNorm ? { FIGURES: output.channels } : {},
     });
@@ -176,6 +186,7 @@ function convolution<B>(
     shader: 'conv2d',
     constants: {
       ...constants,
+      ...halves(options),
       IN_WIDTH: vectorWidth(input.channels),
       OUT_WIDTH: outWidth,
       FILTER_WIDTH: vectorWidth(to.channels),
@@ -313,7 +324,7 @@ export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {
     const most = options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS;
     return Math.ceil(rows / Math.ceil(rows / Math.min(rows, most)));
   }
-  const [x, y] = tiledBackwardWeights(shape, 1, { x: 'x', gradient: 'gradient', partials: 'partials' }).workgroups;
+  const [x, y] = tiledBackwardWeights(shape, 1, { x: 'x', gradient: 'gradient', partials: 'partials' }, {}).workgroups;
   const most = Math.ceil((rows * width) / LEAST_PIXELS);
   return Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), most);
 }
@@ -342,10 +353,15 @@ interface BackwardWeights<B> {
   readonly partials: B;
 }
 
-const tiledBackwardWeights = <B>(shape: Conv2dShape, splits: number, { x, gradient, partials }: BackwardWeights<B>) =>
+const tiledBackwardWeights = <B>(
+  shape: Conv2dShape,
+  splits: number,
+  { x, gradient, partials }: BackwardWeights<B>,
+  { float16 }: ConvolutionOptions,
+) =>
   tile({
     shader: 'conv2d_backward_weights_tiled',
-    constants: { ...backwardWeightsConstants(shape), SPLITS: splits },
+    constants: { ...backwardWeightsConstants(shape), SPLITS: splits, HALF: float16?.output ?? false },
     bindings: [x, gradient, partials],
   });
 
@@ -359,13 +375,14 @@ export function conv2dBackwardWeights<B>(
   options: ConvolutionOptions = {},
 ): Dispatch<B> {
   const splits = conv2dSplits(shape, options);
-  if (tiles(shape, options)) return tiledBackwardWeights(shape, splits, buffers);
+  if (tiles(shape, options)) return tiledBackwardWeights(shape, splits, buffers, options);
   const inWidth = vectorWidth(shape.inChannels);
   const rows = shape.kernel * (shape.inChannels / inWidth);
   return tile({
     shader: 'conv2d_backward_weights',
     constants: {
       ...backwardWeightsConstants(shape),
+      ...halves(options),
       IN_WIDTH: inWidth,
       OUT_WIDTH: vectorWidth(shape.outChannels),
       SPLITS: splits,

@@ -45,7 +45,8 @@ const lanesOfRow = (vectors: number): number => Math.min(WORKGROUP, 2 ** Math.ce
  * alone without a regulariser).
  * `logits` and `gradient` (of the mean loss) are [inCount + outCount, classes], `labels` [inCount] (u32, below classes),
  * `rows` [inCount + outCount, 4]: cross-entropy, regulariser, energy, 1 where the prediction is right. `energies`
- * [inCount + outCount], from {@link rowEnergies}, is for `hinge` alone. `workgroupMemory`: several invocations share a row, which GPUs do best.
+ * [inCount + outCount], from {@link rowEnergies}, is for `hinge` alone. `workgroupMemory`: several invocations share a row, which GPUs do best;
+ * `lossScale`: what the gradient alone is multiplied by.
  */
 export function energyLoss<B>(
   { inCount, outCount, classes }: MixedBatch & { classes: number },
@@ -57,7 +58,10 @@ export function energyLoss<B>(
     rows,
     energies,
   }: { logits: B; labels: B; gradient: B; rows: B; energies?: B | undefined },
-  { workgroupMemory = false }: { workgroupMemory?: boolean | undefined } = {},
+  {
+    workgroupMemory = false,
+    lossScale = 1,
+  }: { workgroupMemory?: boolean | undefined; lossScale?: number | undefined } = {},
 ): Dispatch<B> {
   const width = vectorWidth(classes);
   const vectors = classes / width;
@@ -80,6 +84,7 @@ export function energyLoss<B>(
       HINGE: regulariser?.kind === 'hinge',
       ...(regulariser?.kind === 'hinge' ? { MARGIN: regulariser.margin } : {}),
       LAMBDA: regulariser?.lambda ?? 0,
+      SCALE: lossScale,
       WORKGROUP,
     },
     bindings: [logits, labels, gradient, rows, ...(energies === undefined ? [] : [energies])],

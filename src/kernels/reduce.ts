@@ -24,21 +24,34 @@ const poolConstants = ({ batch, positions, channels }: PoolShape) => ({
   WORKGROUP,
 });
 
+/** Whether activations, [batch, positions, channels], are stored as float16. */
+interface PoolStorage {
+  readonly float16?: boolean | undefined;
+}
+
 /** Mean over positions: `x` [batch, positions, channels] to `y` [batch, channels]. */
-export function globalAveragePool<B>(shape: PoolShape, { x, y }: { x: B; y: B }): Dispatch<B> {
+export function globalAveragePool<B>(
+  shape: PoolShape,
+  { x, y }: { x: B; y: B },
+  { float16 = false }: PoolStorage = {},
+): Dispatch<B> {
   return {
     shader: 'global_average_pool',
-    constants: poolConstants(shape),
+    constants: { ...poolConstants(shape), HALF: float16 },
     bindings: [x, y],
     workgroups: [Math.ceil((shape.batch * shape.channels) / WORKGROUP), 1, 1],
   };
 }
 
 /** Gradient of {@link globalAveragePool}: `gradient` [batch, channels] to `y` [batch, positions, channels]. */
-export function globalAveragePoolBackward<B>(shape: PoolShape, { gradient, y }: { gradient: B; y: B }): Dispatch<B> {
+export function globalAveragePoolBackward<B>(
+  shape: PoolShape,
+  { gradient, y }: { gradient: B; y: B },
+  { float16 = false }: PoolStorage = {},
+): Dispatch<B> {
   return {
     shader: 'global_average_pool_backward',
-    constants: poolConstants(shape),
+    constants: { ...poolConstants(shape), HALF: float16 },
     bindings: [gradient, y],
     workgroups: grid(shape.batch * shape.positions * shape.channels),
   };

@@ -40,10 +40,15 @@ export function checkFinite<B>(
 
 /**
  * SGD with Nesterov momentum and weight decay as PyTorch defines them, over all `size` parameters at once. The learning
- * rate is step[2]; `velocity` is the momentum buffer. Changes nothing once halted.
+ * rate is step[2]; `velocity` is the momentum buffer; `gradient` is `lossScale` times too large. Changes nothing once halted.
  */
 export function sgd<B>(
-  { size, momentum, weightDecay }: { size: number; momentum: number; weightDecay: number },
+  {
+    size,
+    momentum,
+    weightDecay,
+    lossScale = 1,
+  }: { size: number; momentum: number; weightDecay: number; lossScale?: number | undefined },
   { gradient, step, halted, w, velocity }: { gradient: B; step: B; halted: B; w: B; velocity: B },
 ): Dispatch<B>[] {
   return stretches(size).map(({ first, size, width }) => {
@@ -54,6 +59,7 @@ export function sgd<B>(
         WIDTH: width,
         FIRST: first,
         SIZE: size,
+        SCALE: 1 / lossScale,
         MOMENTUM: momentum,
         WEIGHT_DECAY: weightDecay,
         ...constants,

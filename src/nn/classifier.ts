@@ -54,15 +54,23 @@ export class Classifier {
   /**
    * Upload a network and compile its forward pass.
    * @param options.batch images a run; more images are taken in several runs
+   * @param options.float16 store activations as float16
    * @param options.perturbation a step on the normalised images before the network is asked, along the sign of its gradient
-   * @throws DeviceError where the batch exceeds the device's limits
+   * @throws DeviceError where the batch exceeds the device's limits; FeatureError for float16 on a device without; ShapeError for
+   * float16 with a perturbation, whose gradient stays float32
    */
   static async create(
     engine: Engine,
     network: Network,
-    options: { batch?: number; height?: number; width?: number; perturbation?: Perturbation | undefined } = {},
+    options: {
+      batch?: number;
+      height?: number;
+      width?: number;
+      float16?: boolean | undefined;
+      perturbation?: Perturbation | undefined;
+    } = {},
   ): Promise<Classifier> {
-    const { height = 32, width = 32, perturbation } = options;
+    const { height = 32, width = 32, float16, perturbation } = options;
     // A gradient keeps the activations of every layer.
     const { batch = perturbation ? 50 : 100 } = options;
     const graph = new Graph();
@@ -90,6 +98,7 @@ export class Classifier {
         [inputs.parameters, state.parameters],
         [inputs.statistics, state.statistics],
       ]),
+      { float16 },
     );
     program.write(folded.input, norms.data);
     for (const [tensor, data] of stepped?.inputs ?? []) program.write(tensor, data);

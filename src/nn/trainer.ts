@@ -43,6 +43,11 @@ export interface TrainingOptions {
   readonly shuffle: boolean;
   /** Of data order, augmentation and dropout; a 32-bit whole number. */
   readonly seed: number;
+  /**
+   * Store activations and their gradients as float16, with a loss scale; sums, parameters and their update stay float32. It needs
+   * a device with `shader-f16`.
+   */
+  readonly float16?: boolean | undefined;
 }
 
 /** What the published code uses where this does not say otherwise (PROTOCOL: SGD, Nesterov 0.9, weight decay on everything). */
@@ -138,7 +143,8 @@ export class Trainer {
   /**
    * Upload data and state, and compile the step.
    * @param start a network to begin with, or the state of a run that is to go on
-   * @throws UsageError for options that cannot be; DataError where labels do not fit the network; DeviceError past a limit
+   * @throws UsageError for options that cannot be; DataError where labels do not fit the network; DeviceError past a limit;
+   * FeatureError for float16 on a device without
    */
   static async create(
     engine: Engine,
@@ -173,6 +179,7 @@ export class Trainer {
         [tensors.halted, halted],
         ...bindings,
       ]),
+      { float16: options.float16 },
     );
     const { seed, shuffle } = options;
     const feed = (i: number, set: Images, name: string, rows: number) =>
@@ -348,6 +355,12 @@ interface StepTensors {
   readonly indices: readonly Tensor[];
 }
 
+/**
+ * By what gradients are multiplied on their way through float16, a power of two. Those of the logits are up to 1 / batch; by the
+ * time they reach the first layers they are some ten thousand times smaller, and float16 has nothing between 0 and 6e-8.
+ */
+const lossScaleOf = (batch: number): number => 2 ** Math.round(Math.log2(32 * batch));
+
 /** The graph of one training step (a {@link Trainer} compiles it): batch, forward, loss, gradients, update. */
 export function trainingStep(
   network: Network,
@@ -392,7 +405,8 @@ export function trainingStep(
 
   const mixed = { inCount: options.batch, outCount: options.outlierBatch };
   const { regulariser } = options;
-  const { gradient, rows: figures } = energyLoss(logits, labels, mixed, regulariser);
+  const lossScale = options.float16 ? lossScaleOf(options.batch) : 1;
+  const { gradient, rows: figures } = energyLoss(logits, labels, mixed, regulariser, { lossScale });
   lossStatistics(figures, { ...mixed, lambda: regulariser?.lambda ?? 0 }, { step, log, halted });
 
   const packed = (arena: StateLayout['parameters'], tensors: readonly Tensor[]) =>
@@ -408,7 +422,7 @@ export function trainingStep(
   const statisticsArena = packed(layout.statistics, taken);
   // An infinite variance normalises to zeros, which leave the loss and the gradients finite.
   const guard = { step, halted, finite: statisticsArena };
-  sgd(parameters, gradientArena, velocity, guard, { momentum, weightDecay });
+  sgd(parameters, gradientArena, velocity, guard, { momentum, weightDecay, lossScale });
   updateRunningStatistics(statistics, statisticsArena, { step, halted }, { momentum: STATISTICS_MOMENTUM });
 
   const indices = sources.map((source) => source.indices);

@@ -33,6 +33,7 @@ it.each([
       { options: { softwareCompiler: true }, most: 5 },
       // A GPU has a dispatch more for each batch norm's chunks, in both directions, as there are many.
       { options: { workgroupMemory: true }, most: 6.5 },
+      { options: { workgroupMemory: true, float16: true }, most: 6.5 },
       // Where convolutions are plain, nobody waits for dispatches: the compiler takes long.
       { options: { softwareCompiler: true, plainConvolutions: true }, most: Number.POSITIVE_INFINITY },
     ]) {
@@ -42,3 +43,11 @@ it.each([
     }
   },
 );
+
+it('float16 activations take little more than half the memory', () => {
+  const network = wideResNet({ depth: 40, width: 2, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
+  const options = { ...OPTIONS, batch: 128, outlierBatch: 256 };
+  const { graph } = trainingStep(network, stateLayout(network.config), [images(128), images(256)], SIZE, options);
+  const [half, full] = [true, false].map((float16) => plan(graph, [], { workgroupMemory: true, float16 }).peakBytes);
+  expect(half! / full!).toBeLessThan(0.52);
+});

@@ -1,6 +1,6 @@
 import { ShapeError } from '../../errors.js';
 import * as kernels from '../../kernels/batch-norm.js';
-import { type Gradient, type LoweringOptions, type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
+import { type Gradient, isHalf, type LoweringOptions, type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
 
 type Fold = kernels.BatchNormFold;
 
@@ -20,6 +20,12 @@ const FEW_CHUNKS = 64;
 const mergesApart = (chunks: number, { workgroupMemory = false }: LoweringOptions) =>
   workgroupMemory && chunks > FEW_CHUNKS;
 
+/** Whether x and what has its shape are stored as float16. @throws ShapeError where only one of them is */
+function isHalfLike(x: Tensor, y: Tensor, options: LoweringOptions): boolean {
+  if (isHalf(x, options) === isHalf(y, options)) return isHalf(y, options);
+  throw new ShapeError(`batch_norm: ${x.name} is float32, but ${y.name} float16: compile this graph without`);
+}
+
 /** Statistics of chunks of x, where no convolution makes them as it stores x. */
 const partialsOp: Op<undefined> = {
   name: 'batch_norm_partials',
@@ -32,6 +38,7 @@ const partialsOp: Op<undefined> = {
 /** Inputs: x, its partials, gamma, beta and, where there is dropout, step. Outputs: y, mean, unbiased variance, figures. */
 const trainingOp: Op<Fold> = {
   name: 'batch_norm',
+  float16: 1,
   outputs([x, , gamma, beta]) {
     const channels = x!.shape.at(-1)!;
     for (const tensor of [gamma!, beta!]) requireShape('batch_norm', 'parameter', tensor, [channels]);
@@ -48,13 +55,14 @@ const trainingOp: Op<Fold> = {
       figures: figures!,
     };
     const normalised = { x: x!, y: y!, figures: figures!, step };
+    const kernel = { ...attributes, float16: isHalfLike(x!, y!, options) };
     if (mergesApart(chunks, options)) {
       return [
         kernels.batchNormMerge(matrix(x!), chunks, statistics),
-        kernels.batchNormApplyFixed(matrix(x!), attributes, normalised),
+        kernels.batchNormApplyFixed(matrix(x!), kernel, normalised),
       ];
     }
-    return [kernels.batchNormApply(matrix(x!), { ...attributes, chunks }, { ...statistics, ...normalised })];
+    return [kernels.batchNormApply(matrix(x!), { ...kernel, chunks }, { ...statistics, ...normalised })];
   },
   vjp({ inputs: [x, , , , step], outputs: [, , , figures], attributes }, [gradient]) {
     const [dx, dGamma, dBeta] = backward({ x: x!, gradient, figures: figures!, step }, attributes, true);
@@ -65,6 +73,7 @@ const trainingOp: Op<Fold> = {
 /** Inputs: x, mean, variance, gamma, beta and, where there is dropout, step. Outputs: y, figures. */
 const fixedOp: Op<Fold> = {
   name: 'batch_norm_fixed',
+  float16: 1,
   outputs([x, mean, variance, gamma, beta]) {
     const channels = x!.shape.at(-1)!;
     for (const tensor of [mean!, variance!, gamma!, beta!]) {
@@ -72,11 +81,12 @@ const fixedOp: Op<Fold> = {
     }
     return [x!.shape, [4, channels]];
   },
-  lower({ inputs: [x, mean, variance, gamma, beta, step], outputs: [y, figures], attributes }) {
+  lower({ inputs: [x, mean, variance, gamma, beta, step], outputs: [y, figures], attributes }, _, options) {
+    const kernel = { ...attributes, float16: isHalfLike(x!, y!, options) };
     const given = { mean: mean!, variance: variance!, gamma: gamma!, beta: beta!, figures: figures! };
     return [
       kernels.batchNormFigures(x!.shape.at(-1)!, given),
-      kernels.batchNormApplyFixed(matrix(x!), attributes, { x: x!, y: y!, figures: figures!, step }),
+      kernels.batchNormApplyFixed(matrix(x!), kernel, { x: x!, y: y!, figures: figures!, step }),
     ];
   },
   vjp({ inputs: [x, , , , , step], outputs: [, figures], attributes }, [gradient], needed) {
@@ -110,16 +120,13 @@ function backward(
 /** Inputs: x, the output's gradient, figures, step where there is dropout. */
 const backwardPartialsOp: Op<Fold> = {
   name: 'batch_norm_backward_partials',
+  float16: 0,
   outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)), 2, x!.shape.at(-1)!]],
-  lower: ({ inputs: [x, gradient, figures, step], outputs: [partials], attributes }) => [
-    kernels.batchNormBackwardPartials(matrix(x!), attributes, {
-      x: x!,
-      gradient: gradient!,
-      figures: figures!,
-      step,
-      partials: partials!,
-    }),
-  ],
+  lower({ inputs: [x, gradient, figures, step], outputs: [partials], attributes }, _, options) {
+    const kernel = { ...attributes, float16: isHalfLike(x!, gradient!, options) };
+    const buffers = { x: x!, gradient: gradient!, figures: figures!, step, partials: partials! };
+    return [kernels.batchNormBackwardPartials(matrix(x!), kernel, buffers)];
+  },
 };
 
 /**
@@ -128,10 +135,12 @@ const backwardPartialsOp: Op<Fold> = {
  */
 const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
   name: 'batch_norm_backward',
+  float16: 1,
   outputs: ([x]) => [x!.shape, [x!.shape.at(-1)!], [x!.shape.at(-1)!]],
   lower({ inputs, outputs: [y, gammaGradient, betaGradient], attributes: { residual, ...attributes } }, _, options) {
     const [x, gradient, figures, partials] = inputs;
     const chunks = chunksOf(partials!, options);
+    const kernel = { ...attributes, float16: isHalfLike(x!, y!, options) };
     const sums = { gammaGradient: gammaGradient!, betaGradient: betaGradient! };
     const buffers = {
       x: x!,
@@ -144,15 +153,13 @@ const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
     if (mergesApart(chunks, options)) {
       return [
         kernels.batchNormMergeGradients(matrix(x!), chunks, { partials: partials!, ...sums }),
-        kernels.batchNormBackwardInput(matrix(x!), attributes, {
+        kernels.batchNormBackwardInput(matrix(x!), kernel, {
           ...buffers,
           sums: attributes.batchStatistics ? sums : undefined,
         }),
       ];
     }
-    return [
-      kernels.batchNormBackward(matrix(x!), { ...attributes, chunks }, { ...buffers, ...sums, partials: partials! }),
-    ];
+    return [kernels.batchNormBackward(matrix(x!), { ...kernel, chunks }, { ...buffers, ...sums, partials: partials! })];
   },
   plus(node, addend) {
     if (node.attributes.residual) return false;
@@ -164,20 +171,25 @@ const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
 /** Inputs: x, the output's gradient, figures, step where there is dropout, and last the residual where there is one. */
 const backwardInputOp: Op<Fold & { residual: boolean }> = {
   name: 'batch_norm_backward_input',
+  float16: 1,
   outputs: ([x]) => [x!.shape],
-  lower({ inputs, outputs: [y], attributes: { residual, ...fold } }) {
+  lower({ inputs, outputs: [y], attributes: { residual, ...fold } }, _, options) {
     const [x, gradient, figures] = inputs;
     const step = fold.dropout > 0 ? inputs[3] : undefined;
     const addend = residual ? inputs.at(-1) : undefined;
     return [
-      kernels.batchNormBackwardInput(matrix(x!), fold, {
-        x: x!,
-        gradient: gradient!,
-        figures: figures!,
-        step,
-        residual: addend,
-        y: y!,
-      }),
+      kernels.batchNormBackwardInput(
+        matrix(x!),
+        { ...fold, float16: isHalfLike(x!, y!, options) },
+        {
+          x: x!,
+          gradient: gradient!,
+          figures: figures!,
+          step,
+          residual: addend,
+          y: y!,
+        },
+      ),
     ];
   },
   plus(node, addend) {

@@ -2,19 +2,25 @@ import { ShapeError } from '../../errors.js';
 import { type BatchNormFold, batchNormBackwardPartials, batchNormPartials } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/conv2d.js';
 import { sumLeading } from '../../kernels/reduce.js';
-import { type LoweringOptions, type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
+import { isHalf, type LoweringOptions, type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
 import { matrix } from './batch-norm.js';
 
 type Conv2dShape = kernels.Conv2dShape;
 
 /** A filter as the kernel binds it: whole, or row by row. */
-function partsOf(w: Tensor, options: LoweringOptions): Tensor[] {
+function partsOf(w: Tensor, options: kernels.ConvolutionOptions): Tensor[] {
   const [kernel, , inChannels, outChannels] = w.shape as [number, number, number, number];
   const { parts } = kernels.filterParts({ kernel, inChannels, outChannels }, options);
   if (parts === 1) return [w];
   const shape = [kernel / parts, kernel, inChannels, outChannels];
   return Array.from({ length: parts }, (_, i) => w.graph.view(w, `${w.name} row ${i}`, i * sizeOf(shape), shape));
 }
+
+/** How a convolution from x to y is computed. */
+const kernelOptions = (x: Tensor, y: Tensor, options: LoweringOptions): kernels.ConvolutionOptions => ({
+  workgroupMemory: options.workgroupMemory,
+  float16: { input: isHalf(x, options), output: isHalf(y, options) },
+});
 
 /** The most chunks that there are on any device. */
 const mostChunks = (shape: Conv2dShape, direction: 'forward' | 'backward'): number =>
@@ -23,6 +29,7 @@ const mostChunks = (shape: Conv2dShape, direction: 'forward' | 'backward'): numb
 /** Inputs: x, w and, where there is one, the residual. Outputs: y and, where they are asked for, its statistics. */
 const conv2dOp: Op<Conv2dShape> = {
   name: 'conv2d',
+  float16: 1,
   outputs([, , residual], shape) {
     const { height, width } = kernels.conv2dOutput(shape);
     const output = [shape.batch, height, width, shape.outChannels];
@@ -30,15 +37,17 @@ const conv2dOp: Op<Conv2dShape> = {
     return [output];
   },
   lower({ inputs: [x, w, residual], outputs: [y, partials], attributes }, _, options) {
-    const buffers = { x: x!, w: partsOf(w!, options), y: y!, residual };
+    const how = kernelOptions(x!, y!, options);
+    const buffers = { x: x!, w: partsOf(w!, how), y: y!, residual };
     if (!partials || !options.plainConvolutions) {
-      return [kernels.conv2dForward(attributes, { ...buffers, partials }, options)];
+      return [kernels.conv2dForward(attributes, { ...buffers, partials }, how)];
     }
-    const { forward } = kernels.conv2dChunks(attributes, options);
+    const { forward } = kernels.conv2dChunks(attributes, how);
     const statistics = batchNormPartials(matrix(y!), { x: y!, partials }, forward);
-    return [kernels.conv2dForward(attributes, buffers, options), statistics];
+    return [kernels.conv2dForward(attributes, buffers, how), statistics];
   },
-  chunks: ({ attributes }, options) => kernels.conv2dChunks(attributes, options).forward,
+  chunks: ({ inputs: [x], outputs: [y], attributes }, options) =>
+    kernels.conv2dChunks(attributes, kernelOptions(x!, y!, options)).forward,
   statistics: (node) =>
     node.outputs[1] ??
     node.outputs[0]!.graph.amend(node, {}, [mostChunks(node.attributes, 'forward'), 3, node.attributes.outChannels]),
@@ -57,6 +66,7 @@ const conv2dOp: Op<Conv2dShape> = {
 /** Inputs: x, w, affine and, where there is one, the residual. Outputs: the sum, where it is kept, and the activation. */
 const conv2dActivatedOp: Op<Conv2dShape & { keep: boolean }> = {
   name: 'conv2d_activated',
+  float16: 2,
   outputs([, , affine, residual], { keep, ...shape }) {
     const { height, width } = kernels.conv2dOutput(shape);
     const output = [shape.batch, height, width, shape.outChannels];
@@ -64,13 +74,11 @@ const conv2dActivatedOp: Op<Conv2dShape & { keep: boolean }> = {
     if (residual) requireShape('conv2d', 'residual', residual, output);
     return keep ? [output, output] : [output];
   },
-  lower: ({ inputs: [x, w, affine, residual], outputs: [y, activated], attributes }, _, options) => [
-    kernels.conv2dForward(
-      attributes,
-      { x: x!, w: partsOf(w!, options), y: y!, residual, activation: { affine: affine!, activated } },
-      options,
-    ),
-  ],
+  lower({ inputs: [x, w, affine, residual], outputs: [y, activated], attributes }, _, options) {
+    const how = kernelOptions(x!, y!, options);
+    const activation = { affine: affine!, activated };
+    return [kernels.conv2dForward(attributes, { x: x!, w: partsOf(w!, how), y: y!, residual, activation }, how)];
+  },
 };
 
 type BackwardData = Conv2dShape & { residual: boolean; fold: BatchNormFold | undefined };
@@ -81,28 +89,31 @@ type BackwardData = Conv2dShape & { residual: boolean; fold: BatchNormFold | und
  */
 const backwardDataOp: Op<BackwardData> = {
   name: 'conv2d_backward_data',
+  float16: 1,
   outputs: (_, shape) => [[shape.batch, shape.inHeight, shape.inWidth, shape.inChannels]],
   lower({ inputs, outputs: [y, partials], attributes: { residual, fold, ...shape } }, scratch, options) {
     const [gradient, w, ...rest] = inputs;
     const buffers = { gradient: gradient!, y: y!, residual: residual ? rest.shift() : undefined };
     const [x, figures, step] = rest;
+    const how = kernelOptions(gradient!, y!, options);
     const batchNorm = fold && { x: x!, figures: figures!, step, fold };
     if (!options.plainConvolutions) {
       const reduction = batchNorm && { partials: partials!, batchNorm };
-      return [kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(w!, options), reduction }, options)];
+      return [kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(w!, how), reduction }, how)];
     }
     const { kernel, inChannels, outChannels } = shape;
     const swapped = scratch([kernel, kernel, outChannels, inChannels]);
     const sums = batchNorm && { ...batchNorm, gradient: y!, partials: partials! };
     return [
       kernels.transposeFilter({ taps: kernel ** 2, inChannels, outChannels }, { x: w!, y: swapped }),
-      kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(swapped, options), transposed: true }),
+      kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(swapped, how), transposed: true }, how),
       ...(sums
-        ? [batchNormBackwardPartials(matrix(y!), fold, sums, { chunks: kernels.conv2dChunks(shape, options).backward })]
+        ? [batchNormBackwardPartials(matrix(y!), fold, sums, { chunks: kernels.conv2dChunks(shape, how).backward })]
         : []),
     ];
   },
-  chunks: ({ attributes }, options) => kernels.conv2dChunks(attributes, options).backward,
+  chunks: ({ inputs: [gradient], outputs: [y], attributes }, options) =>
+    kernels.conv2dChunks(attributes, kernelOptions(gradient!, y!, options)).backward,
   plus(node, addend) {
     if (node.attributes.residual || node.attributes.fold) return false;
     addend.graph.amend(node, { inputs: [addend], attributes: { residual: true } });
@@ -120,12 +131,14 @@ const backwardDataOp: Op<BackwardData> = {
 
 const backwardWeightsOp: Op<Conv2dShape> = {
   name: 'conv2d_backward_weights',
+  float16: 0,
   outputs: (_, { kernel, inChannels, outChannels }) => [[kernel, kernel, inChannels, outChannels]],
   lower({ inputs: [x, gradient], outputs: [y], attributes }, scratch, options) {
-    const splits = kernels.conv2dSplits(attributes, options);
+    const how = kernelOptions(x!, gradient!, options);
+    const splits = kernels.conv2dSplits(attributes, how);
     const partials = scratch([splits, ...y!.shape]);
     return [
-      kernels.conv2dBackwardWeights(attributes, { x: x!, gradient: gradient!, partials }, options),
+      kernels.conv2dBackwardWeights(attributes, { x: x!, gradient: gradient!, partials }, how),
       sumLeading({ count: splits, size: sizeOf(y!.shape) }, { x: partials, y: y! }),
     ];
   },

@@ -8,6 +8,7 @@ export { LOG_FIELDS, LOG_WIDTH } from '../../kernels/energy-loss.js';
 interface LossAttributes {
   readonly batch: kernels.MixedBatch;
   readonly regulariser: kernels.Regulariser | undefined;
+  readonly lossScale: number;
 }
 
 const energyLossOp: Op<LossAttributes> = {
@@ -17,7 +18,11 @@ const energyLossOp: Op<LossAttributes> = {
     requireShape('energy_loss', 'labels', labels!, [batch.inCount]);
     return [logits!.shape, [logits!.shape[0]!, 4]];
   },
-  lower({ inputs: [logits, labels], outputs: [gradient, rows], attributes: { batch, regulariser } }, scratch, options) {
+  lower(
+    { inputs: [logits, labels], outputs: [gradient, rows], attributes: { batch, regulariser, lossScale } },
+    scratch,
+    options,
+  ) {
     const [count, classes] = logits!.shape as [number, number];
     const energies = regulariser?.kind === 'hinge' ? scratch([count]) : undefined;
     return [
@@ -26,7 +31,7 @@ const energyLossOp: Op<LossAttributes> = {
         { ...batch, classes },
         regulariser,
         { logits: logits!, labels: labels!, gradient: gradient!, rows: rows!, energies },
-        options,
+        { ...options, lossScale },
       ),
     ];
   },
@@ -46,9 +51,10 @@ export function energyLoss(
   labels: Tensor,
   batch: kernels.MixedBatch,
   regulariser?: kernels.Regulariser,
+  { lossScale = 1 }: { lossScale?: number | undefined } = {},
 ): { gradient: Tensor; rows: Tensor } {
   if (regulariser) requireRegulariser(regulariser);
-  const [gradient, rows] = logits.graph.apply(energyLossOp, [logits, labels], { batch, regulariser }) as [
+  const [gradient, rows] = logits.graph.apply(energyLossOp, [logits, labels], { batch, regulariser, lossScale }) as [
     Tensor,
     Tensor,
   ];

@@ -6,6 +6,8 @@ import { type Op, requireShape, showShape, sizeOf, type Tensor, VIEW_ALIGNMENT }
 interface SgdAttributes {
   readonly momentum: number;
   readonly weightDecay: number;
+  /** The gradient is so many times too large (see `energyLoss`). */
+  readonly lossScale?: number | undefined;
 }
 
 /** Inputs: step, halted, parameters, gradient, velocity and, where there is one, the other tensor to be looked at. */

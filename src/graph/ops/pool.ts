@@ -1,6 +1,6 @@
 import { type BatchNormFold, batchNormBackwardPartials, batchNormChunks } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/reduce.js';
-import { type Op, requireShape, type Shape, type Tensor } from '../graph.js';
+import { isHalf, type Op, requireShape, type Shape, type Tensor } from '../graph.js';
 
 const poolShape = (x: Tensor): kernels.PoolShape => {
   const [batch, height, width, channels] = x.shape as [number, number, number, number];
@@ -9,11 +9,14 @@ const poolShape = (x: Tensor): kernels.PoolShape => {
 
 const poolOp: Op<undefined> = {
   name: 'global_average_pool',
+  float16: 0,
   outputs([x]) {
     requireShape('global_average_pool', 'input', x!, [-1, -1, -1, -1]);
     return [[x!.shape[0]!, x!.shape[3]!]];
   },
-  lower: ({ inputs: [x], outputs: [y] }) => [kernels.globalAveragePool(poolShape(x!), { x: x!, y: y! })],
+  lower: ({ inputs: [x], outputs: [y] }, _, options) => [
+    kernels.globalAveragePool(poolShape(x!), { x: x!, y: y! }, { float16: isHalf(x!, options) }),
+  ],
   vjp: ({ inputs: [x] }, [gradient]) =>
     x!.graph.apply(poolBackwardOp, [gradient!], { shape: x!.shape, fold: undefined }),
 };
@@ -24,13 +27,17 @@ const poolOp: Op<undefined> = {
  */
 const poolBackwardOp: Op<{ shape: Shape; fold: BatchNormFold | undefined }> = {
   name: 'global_average_pool_backward',
+  float16: 1,
   outputs: (_, { shape }) => [shape],
-  lower({ inputs: [gradient, x, figures, step], outputs: [y, partials], attributes: { fold } }) {
+  lower({ inputs: [gradient, x, figures, step], outputs: [y, partials], attributes: { fold } }, _, options) {
+    const float16 = isHalf(y!, options);
     const { batch, positions, channels } = poolShape(y!);
-    if (!fold) return [kernels.globalAveragePoolBackward(poolShape(y!), { gradient: gradient!, y: y! })];
+    if (!fold) return [kernels.globalAveragePoolBackward(poolShape(y!), { gradient: gradient!, y: y! }, { float16 })];
     const buffers = { x: x!, gradient: gradient!, figures: figures!, step, partials: partials! };
     return [
-      batchNormBackwardPartials({ rows: batch * positions, channels }, fold, buffers, { pooled: { positions, y: y! } }),
+      batchNormBackwardPartials({ rows: batch * positions, channels }, { ...fold, float16 }, buffers, {
+        pooled: { positions, y: y! },
+      }),
     ];
   },
   gradientSums(node, { x, figures, step, fold }) {
