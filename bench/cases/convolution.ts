@@ -43,7 +43,8 @@ export function convolutions({ quick, inCount, outCount }: Scale): CaseOf<'conv2
       kind: 'conv2d',
       parameters: { ...shape, direction },
       flops,
-      tolerance: 1e-5,
+      // tfjs adds up all pixels of a batch one by one, and loses a digit of 384 images.
+      tolerance: direction === 'backward-weights' ? 5e-5 : 1e-5,
       group,
     }));
   });

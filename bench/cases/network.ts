@@ -2,10 +2,14 @@ import { blocksOf, featuresOf } from '../../src/nn/network.js';
 import type { CaseOf, NetworkWorkload } from '../workloads.js';
 import type { Scale } from './index.js';
 
+/**
+ * Gradients pass through every layer, and rounding moves ReLUs near zero to the other side: of 96 images, PyTorch's float32 in one
+ * layout or the other is 3e-4, 2e-3 and 1e-2 from its float64. A layer too few would be farther than the tolerances by far.
+ */
 const NETWORKS = [
-  { depth: 10, width: 1, classes: 10 },
-  { depth: 16, width: 2, classes: 10 },
-  { depth: 40, width: 2, classes: 10 },
+  { network: { depth: 10, width: 1, classes: 10 }, tolerance: 1e-3 },
+  { network: { depth: 16, width: 2, classes: 10 }, tolerance: 1e-2 },
+  { network: { depth: 40, width: 2, classes: 10 }, tolerance: 5e-2 },
 ];
 
 /**
@@ -14,7 +18,7 @@ const NETWORKS = [
  */
 export function networks({ quick, inCount, outCount }: Scale): (CaseOf<'score'> | CaseOf<'step'>)[] {
   const batch = inCount + outCount;
-  return (quick ? [] : NETWORKS).flatMap((network) => {
+  return (quick ? [] : NETWORKS).flatMap(({ network, tolerance }) => {
     const flops = forwardFlops(network) * batch;
     const score: CaseOf<'score'> = {
       name: `score WRN-${network.depth}-${network.width}, ${batch} images`,
@@ -30,8 +34,7 @@ export function networks({ quick, inCount, outCount }: Scale): (CaseOf<'score'> 
         kind: 'step',
         parameters: { ...network, inCount, outCount },
         flops: 3 * flops,
-        // Gradients pass through every layer; ReLUs near zero may fall either way.
-        tolerance: 1e-3,
+        tolerance,
       },
     ];
   });
