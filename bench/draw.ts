@@ -8,6 +8,8 @@ const COLOURS = {
   tfjs: '#d95f02',
   jax: '#7570b3',
   'tfjs-wasm': '#999999',
+  torch: '#e7298a',
+  'torch-autocast': '#f2a7cf',
 };
 
 /** The results as an SVG: each engine's time against energate's, and its share of the ceiling, case by case. */
@@ -15,14 +17,15 @@ export async function draw(results: Results): Promise<string> {
   const compared = new Set(results.rows.filter((row) => isTime(row) && row.ratio !== undefined).map((row) => row.case));
   const rows = results.rows.filter(isTime).filter((row) => compared.has(row.case));
   const values = rows.map((row) => ({ ...row, times: row.ratio ?? 1, percent: share(row) }));
+  const colours = Object.entries(COLOURS).filter(([engine]) => engine in results.versions);
   const order = [...new Set(rows.map((row) => row.case))];
   const y = { field: 'case', type: 'nominal', sort: order, title: null } as const;
   const colour = {
     field: 'engine',
     type: 'nominal',
     title: null,
-    sort: Object.keys(COLOURS),
-    scale: { domain: Object.keys(COLOURS), range: Object.values(COLOURS) },
+    sort: colours.map(([engine]) => engine),
+    scale: { domain: colours.map(([engine]) => engine), range: colours.map(([, colour]) => colour) },
   } as const;
   const panel = { width: 440, height: { step: 16 } } as const;
   const spec: TopLevelSpec = {

@@ -1,9 +1,13 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, type ForkOptions, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Counts } from './counters.js';
+import { concatenate, network } from './engines/weights.js';
+import type { Opened, Reply, Request } from './protocol.js';
 import type { Adapter } from './results.js';
-import type { Reply, Request } from './worker.js';
-import type { Case } from './workloads.js';
+import type { Case, NetworkWorkload } from './workloads.js';
+
+/** Engines that are Python (`pytorch/worker.py`): they take part where they are asked for and PyTorch is installed. */
+export const PYTHON_ENGINES: readonly string[] = ['torch', 'torch-autocast'];
 
 /** Longest that one request may take, in milliseconds, before its process is given up. */
 const PATIENCE = 15 * 60_000;
@@ -13,14 +17,23 @@ export class EngineProcess {
   readonly name: string;
   version = '';
   adapter: Adapter | undefined;
-  private readonly toggles: string;
+  apart = false;
+  arithmetic = 'float32';
+  /** Whether it is Python, not Node: arrays then travel as float32 in base64. */
+  readonly python: boolean;
+  private readonly options: { readonly toggles: string; readonly python: string };
   private child: ChildProcess | undefined;
   /** The last line it wrote to standard error: shown if it dies. */
   private lastWords = '';
 
-  constructor(name: string, toggles: string) {
+  /**
+   * @param options.toggles Dawn's, separated by commas
+   * @param options.python the interpreter of engines that are Python
+   */
+  constructor(name: string, options: { readonly toggles: string; readonly python: string }) {
     this.name = name;
-    this.toggles = toggles;
+    this.python = PYTHON_ENGINES.includes(name);
+    this.options = options;
   }
 
   async settings(work: Case): Promise<readonly string[]> {
@@ -28,11 +41,13 @@ export class EngineProcess {
   }
 
   async prepare(work: Case, setting: string): Promise<void> {
-    await this.request({ method: 'prepare', work, setting });
+    const state = this.python && (work.kind === 'step' || work.kind === 'score') ? stateOf(work.parameters) : undefined;
+    await this.request({ method: 'prepare', work, setting, ...(state && { state }) });
   }
 
   async outputs(): Promise<Float32Array[]> {
-    return (await this.request({ method: 'outputs' })) as Float32Array[];
+    const outputs = await this.request({ method: 'outputs' });
+    return this.python ? (outputs as string[]).map(decode) : (outputs as Float32Array[]);
   }
 
   /** Milliseconds that `times` runs took. */
@@ -40,9 +55,9 @@ export class EngineProcess {
     return (await this.request({ method: 'run', times })) as number;
   }
 
-  /** What one run asks of the GPU. */
-  async count(): Promise<Counts> {
-    return (await this.request({ method: 'count' })) as Counts;
+  /** What one run asks of the GPU by WebGPU; nothing where it has none. */
+  async count(): Promise<Counts | undefined> {
+    return this.python ? undefined : ((await this.request({ method: 'count' })) as Counts);
   }
 
   async dispose(): Promise<void> {
@@ -52,22 +67,32 @@ export class EngineProcess {
   /** Start the process, unless it runs. */
   async open(): Promise<void> {
     if (this.child) return;
-    this.child = fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [this.name, this.toggles], {
-      execArgv: ['--import', 'tsx'],
-      cwd: fileURLToPath(new URL('..', import.meta.url)),
-      serialization: 'advanced',
-      // An engine's chatter is not the benchmark's output.
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
+    this.child = this.start();
     this.child.stderr!.on('data', (chunk: Buffer) => {
       this.lastWords = chunk.toString().trim().split('\n').at(-1)!;
     });
     this.child.once('exit', () => {
       this.child = undefined;
     });
-    const { version, adapter } = (await this.send({ method: 'open' })) as { version: string; adapter: Adapter };
+    const { version, apart, arithmetic, adapter } = (await this.send({ method: 'open' })) as Opened;
     this.version = version;
+    this.apart = apart;
+    this.arithmetic = arithmetic;
     this.adapter = adapter;
+  }
+
+  private start(): ChildProcess {
+    const start = (script: string, args: string[], interpreter: ForkOptions) =>
+      fork(fileURLToPath(new URL(script, import.meta.url)), args, {
+        ...interpreter,
+        cwd: fileURLToPath(new URL('..', import.meta.url)),
+        // An engine's chatter is not the benchmark's output.
+        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      });
+    const { python, toggles } = this.options;
+    return this.python
+      ? start('engines/pytorch/worker.py', [this.name], { execPath: python, execArgv: ['-B'], serialization: 'json' })
+      : start('worker.ts', [this.name, toggles], { execArgv: ['--import', 'tsx'], serialization: 'advanced' });
   }
 
   close(): void {
@@ -87,6 +112,7 @@ export class EngineProcess {
         clearTimeout(timer);
         child.off('message', onMessage);
         child.off('exit', onExit);
+        child.off('error', onError);
         then();
       };
       const onMessage = (reply: Reply) =>
@@ -94,12 +120,50 @@ export class EngineProcess {
       const onExit = (code: number | null, signal: string | null) => {
         settle(() => reject(new Error(`the process ended with ${signal ?? `code ${code}`}: ${this.lastWords}`)));
       };
+      const onError = (error: Error) => {
+        this.child = undefined;
+        settle(() => reject(new Error(`its process cannot be run: ${error.message}`)));
+      };
       const timer = setTimeout(() => {
         child.kill('SIGKILL');
       }, PATIENCE);
       child.on('message', onMessage);
       child.on('exit', onExit);
-      child.send(request);
+      child.on('error', onError);
+      // That it was not sent, the events above say better.
+      child.send(request, () => {});
     });
   }
 }
+
+/**
+ * Start engines, and give those that did. Without PyTorch the others go on, and `note` gets a line.
+ * @throws where any other does not start
+ */
+export async function opened(
+  engines: readonly EngineProcess[],
+  note: (line: string) => void,
+): Promise<readonly EngineProcess[]> {
+  const started: EngineProcess[] = [];
+  for (const engine of engines) {
+    try {
+      await engine.open();
+      started.push(engine);
+    } catch (error) {
+      const { message } = error as Error;
+      if (!engine.python) throw new Error(`${engine.name} does not start: ${message}`);
+      note(`${engine.name} is left out: ${message}`);
+    }
+  }
+  return started;
+}
+
+/** The network that every engine begins with, in PyTorch's layouts and order. */
+const stateOf = (config: NetworkWorkload): string => {
+  const { buffer } = concatenate([...network(config).state.values()].map(({ data }) => data));
+  return Buffer.from(buffer).toString('base64');
+};
+
+/** Copied, since a Buffer's memory need not be aligned. */
+const decode = (base64: string): Float32Array =>
+  new Float32Array(Uint8Array.from(Buffer.from(base64, 'base64')).buffer);

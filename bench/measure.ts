@@ -1,7 +1,8 @@
 import { refusal } from './compare.js';
 import type { EngineProcess } from './engine-process.js';
-import type { CountRow, RefusedRow, Row, TimeRow } from './results.js';
+import type { RefusedRow, Row, TimeRow } from './results.js';
 import { spread } from './statistics.js';
+import { toleranceOf } from './tolerance.js';
 import type { Case } from './workloads.js';
 
 /** How long to measure. */
@@ -69,7 +70,8 @@ export async function measure(work: Case, engines: readonly EngineProcess[], pat
   for (const contender of contenders) {
     if (failed.has(contender)) continue;
     rows.push(timeRow(work, contender));
-    if (COUNTED.includes(work.kind)) rows.push(await countRow(work, contender.engine));
+    const counts = COUNTED.includes(work.kind) && (await contender.engine.count());
+    if (counts) rows.push({ case: work.name, engine: contender.engine.name, ...counts });
     await contender.engine.dispose();
   }
   const place = (row: Row) => engines.findIndex(({ name }) => name === row.engine);
@@ -94,7 +96,7 @@ async function fastest(
     await engine.dispose();
     await engine.prepare(work, setting);
     outputs = await engine.outputs(); // and warm
-    const reason = refusal(outputs, expected ?? outputs, work.tolerance);
+    const reason = refusal(outputs, expected ?? outputs, toleranceOf(work, engine.arithmetic));
     if (reason) wrong[setting] = reason;
     else times.set(setting, await engine.run(1));
   }
@@ -121,9 +123,11 @@ async function repeatsFor(engine: EngineProcess, time: number, sampleMs: number)
 
 function timeRow(work: Case, { engine, setting, slower, wrong, times }: Contender): TimeRow {
   const { ms_median, ...rest } = spread(times);
+  const tolerance = toleranceOf(work, engine.arithmetic);
   return {
     case: work.name,
     engine: engine.name,
+    ...(tolerance > work.tolerance && { tolerance }),
     ...(setting && { setting, slower }),
     ...(Object.keys(wrong).length > 0 && { wrong }),
     ms_median,
@@ -131,10 +135,6 @@ function timeRow(work: Case, { engine, setting, slower, wrong, times }: Contende
     ...(work.flops !== undefined && { gflops: work.flops / ms_median / 1e6 }),
     ...(work.bytes !== undefined && { gbs: work.bytes / ms_median / 1e6 }),
   };
-}
-
-async function countRow(work: Case, engine: EngineProcess): Promise<CountRow> {
-  return { case: work.name, engine: engine.name, ...(await engine.count()) };
 }
 
 const refused = (work: Case, engine: EngineProcess, error: unknown): RefusedRow => ({

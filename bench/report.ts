@@ -1,17 +1,21 @@
 import { isCount, isTime, type Row, type TimeRow } from './results.js';
 import type { Case } from './workloads.js';
 
-/** Rows with what only the whole run knows: sums of groups, shares of the ceilings, ratios to energate. */
-export function complete(rows: readonly Row[], cases: readonly Case[]): Row[] {
+/**
+ * Rows with what only the whole run knows: sums of groups, shares of the ceilings, ratios to energate.
+ * @param apart engines whose ceilings are others than the adapter's in float32: they neither set one nor have a share
+ */
+export function complete(rows: readonly Row[], cases: readonly Case[], apart: readonly string[]): Row[] {
   const summed = [...rows, ...groupSums(rows.filter(isTime), cases)];
   const times = summed.filter(isTime);
   const ours = new Map(times.filter(({ engine }) => engine === 'energate').map((row) => [row.case, row.ms_median]));
   const work = new Map(cases.map((item) => [item.name, item]));
-  const share = shares(times, work);
+  const under = times.filter(({ engine }) => !apart.includes(engine));
+  const share = shares(under, work);
   return summed.map((row) => {
     if (!isTime(row)) return row;
     const own = ours.get(row.case);
-    const ceiling = share(row);
+    const ceiling = apart.includes(row.engine) ? undefined : share(row);
     return {
       ...row,
       ...(ceiling !== undefined && { ceiling_share: ceiling }),
@@ -45,20 +49,18 @@ function groupSums(rows: readonly TimeRow[], cases: readonly Case[]): TimeRow[] 
   return sums;
 }
 
-/** tfjs-wasm computes on the CPU, whatever the adapter is. */
-const onAdapter = ({ engine }: TimeRow): boolean => engine !== 'tfjs-wasm';
-
 /** Share of the adapter's best matrix product, or of the copy that moves about as many bytes. */
 function shares(times: readonly TimeRow[], work: ReadonlyMap<string, Case>): (row: TimeRow) => number | undefined {
   const best = Math.max(
-    ...times.filter((row) => work.get(row.case)?.kind === 'matmul' && onAdapter(row)).map(({ gflops = 0 }) => gflops),
+    ...times.filter((row) => work.get(row.case)?.kind === 'matmul').map(({ gflops = 0 }) => gflops),
   );
   const copies = times.flatMap((row) => {
     const item = work.get(row.case);
     return item?.kind === 'copy' ? [{ bytes: item.bytes!, gbs: row.gbs! }] : [];
   });
+  // Of copies of one size, by several engines, the fastest is taken.
+  copies.sort((a, b) => b.gbs - a.gbs);
   return (row) => {
-    if (!onAdapter(row)) return undefined;
     if (row.gflops !== undefined) return best > 0 ? row.gflops / best : undefined;
     const bytes = work.get(row.case)?.bytes;
     if (row.gbs === undefined || bytes === undefined || copies.length === 0) return undefined;
@@ -84,6 +86,7 @@ export function line(row: Row): string {
     row.ceiling_share === undefined ? '' : `${(100 * row.ceiling_share).toFixed(0)} % of ceiling`.padStart(16),
     row.ratio === undefined ? '' : `${number(row.ratio)}x energate's time`.padStart(24),
     row.setting ? `  (${row.setting})` : '',
+    row.tolerance === undefined ? '' : `  (to ${row.tolerance})`,
     row.wrong ? `  (refused: ${Object.keys(row.wrong).join('; ')})` : '',
   ]
     .join(' ')

@@ -27,6 +27,8 @@ export type Row = TimeRow | CountRow | RefusedRow;
 export interface TimeRow extends Spread {
   readonly case: string;
   readonly engine: string;
+  /** How far its results might be from energate's, where that is more than the case allows the others. */
+  readonly tolerance?: number;
   /** The engine's fastest setting, where it has several. */
   readonly setting?: string;
   /** The other settings' times of one run, in milliseconds. */

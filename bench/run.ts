@@ -4,17 +4,21 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { allCases, isCeiling, type Scale } from './cases/index.js';
 import { driverOf } from './driver.js';
-import { EngineProcess } from './engine-process.js';
+import { EngineProcess, opened, PYTHON_ENGINES } from './engine-process.js';
 import { ENGINES } from './engines/index.js';
 import { measure, type Patience } from './measure.js';
 import { complete, table } from './report.js';
 import type { Results, Row } from './results.js';
 
+const ALL_ENGINES = [...Object.keys(ENGINES), ...PYTHON_ENGINES];
+
 const HELP = `npm run bench -- [options]: time energate beside its peers, on one adapter, checked before timed
 
   --quick           kernels alone, small sizes, few runs: under three minutes on two cores with lavapipe
   --case REGEX      only cases whose name matches (the two ceilings always run)
-  --engines A,B     some of ${Object.keys(ENGINES).join(', ')}; energate is always one
+  --engines A,B     some of ${ALL_ENGINES.join(', ')};
+                    energate is always one, and by default all take part but ${PYTHON_ENGINES.join(' and ')}
+  --python PATH     the Python whose PyTorch ${PYTHON_ENGINES.join(' and ')} are (default python3)
   --batch IN+OUT    images of a mixed batch (default 32+64; quick 4+8)
   --toggles A,B     Dawn features to enable, in every engine, say disable_robustness,allow_unsafe_apis
   --json FILE       where results go, with a figure beside (default bench/results/latest.json)
@@ -38,6 +42,7 @@ function parse() {
         quick: { type: 'boolean', default: false },
         case: { type: 'string' },
         engines: { type: 'string' },
+        python: { type: 'string', default: 'python3' },
         batch: { type: 'string' },
         toggles: { type: 'string', default: '' },
         json: { type: 'string', default: fileURLToPath(new URL('results/latest.json', import.meta.url)) },
@@ -58,8 +63,8 @@ function scale(): Scale {
 
 function chosenEngines(): string[] {
   const names = options.engines?.split(',') ?? Object.keys(ENGINES);
-  const unknown = names.find((name) => !(name in ENGINES));
-  if (unknown) usage(`--engines ${unknown}: there are ${Object.keys(ENGINES).join(', ')}`);
+  const unknown = names.find((name) => !ALL_ENGINES.includes(name));
+  if (unknown !== undefined) usage(`--engines ${unknown}: there are ${ALL_ENGINES.join(', ')}`);
   // The first is what the others are checked against.
   return ['energate', ...names.filter((name) => name !== 'energate')];
 }
@@ -93,21 +98,22 @@ async function run(): Promise<void> {
   const size = scale();
   const wanted = new RegExp(options.case ?? '');
   const cases = allCases(size).filter((item) => wanted.test(item.name) || isCeiling(item, size));
-  const engines = chosenEngines().map((name) => new EngineProcess(name, options.toggles));
+  const chosen = chosenEngines().map((name) => new EngineProcess(name, options));
   try {
-    for (const engine of engines)
-      await engine.open().catch((error: Error) => usage(`${engine.name} does not start: ${error.message}`));
+    const engines = await opened(chosen, console.log).catch((error: Error) => usage(error.message));
+    const apart = engines.filter((engine) => engine.apart).map(({ name }) => name);
     const rows: Row[] = [];
     for (const item of cases) {
       rows.push(...(await measure(item, engines, options.quick ? QUICK : PATIENCE)));
-      console.log(table(complete(rows, cases).filter((row) => row.case === item.name)));
+      const done = complete(rows, cases, apart);
+      console.log(table(done.filter((row) => row.case === item.name)));
       // After each case: a run that is interrupted has not been in vain.
-      await save(resultsOf(engines, complete(rows, cases)));
+      await save(resultsOf(engines, done));
     }
-    console.log(table(complete(rows, cases).slice(rows.length)));
+    console.log(table(complete(rows, cases, apart).slice(rows.length)));
     console.log(`\n${options.json}\n${figure}`);
   } finally {
-    for (const engine of engines) engine.close();
+    for (const engine of chosen) engine.close();
   }
 }
 

@@ -1,21 +1,13 @@
 import { sample } from './compare.js';
 import { countCalls } from './counters.js';
 import { ENGINES } from './engines/index.js';
-import type { Case, Peer, Task } from './workloads.js';
+import type { Opened, Reply, Request } from './protocol.js';
+import type { Peer, Task } from './workloads.js';
 
 /**
  * One engine in a process of its own: `worker.ts ENGINE TOGGLES`, a Dawn device like every other worker's, and a task at a
- * time. Requests come over IPC, as {@link Request}; each is answered by a {@link Reply}.
+ * time.
  */
-export type Request =
-  | { method: 'open' }
-  | { method: 'settings'; work: Case }
-  | { method: 'prepare'; work: Case; setting: string }
-  | { method: 'outputs' | 'count' | 'dispose' }
-  | { method: 'run'; times: number };
-
-export type Reply = { result: unknown } | { error: string };
-
 const [engineName, toggles] = process.argv.slice(2);
 const { create, globals } = await import('webgpu');
 // Kept: Dawn's Node binding frees the instance, and all that hangs on it, with the last JavaScript reference.
@@ -34,7 +26,12 @@ async function answer(request: Request): Promise<unknown> {
       const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
       if (!adapter) throw new Error('there is no WebGPU adapter');
       const { vendor, architecture, device, description } = adapter.info;
-      return { version: peer.version, adapter: { vendor, architecture, device, description } };
+      return {
+        version: peer.version,
+        apart: peer.apart ?? false,
+        arithmetic: 'float32',
+        adapter: { vendor, architecture, device, description },
+      } satisfies Opened;
     }
     case 'settings':
       return peer.tasks[request.work.kind] ? peer.settings(request.work) : [];

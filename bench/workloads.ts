@@ -52,7 +52,7 @@ export interface CaseOf<K extends Kind> {
   readonly flops?: number;
   /** Bytes that must be read and written at least. */
   readonly bytes?: number;
-  /** The largest difference from energate's results, norm over norm. */
+  /** The largest difference from energate's results, norm over norm, of an engine that computes in float32. */
   readonly tolerance: number;
   /** Cases of one group that every engine has done are added up into a row of this name. */
   readonly group?: string;
@@ -77,6 +77,8 @@ export type Tasks = { [K in Kind]?: (parameters: Workloads[K], setting: string) 
 /** An engine under test, as its worker process sees it. */
 export interface Peer {
   readonly version: string;
+  /** Computes elsewhere than on the adapter, so that the adapter's ceilings are not this engine's. */
+  readonly apart?: boolean;
   readonly tasks: Tasks;
   /** Settings that may matter to a case; the driver takes the fastest. */
   settings(work: Case): readonly string[];

@@ -12,6 +12,7 @@ export async function open(): Promise<Peer> {
   await tf.ready();
   return {
     version: tf.version.tfjs,
+    apart: true,
     settings: () => [''],
     // Its kernels run when they are called.
     tasks: tfjsTasks({ apply: () => {}, finish: async () => {} }),

@@ -3,6 +3,7 @@ import { distance, refusal, sample } from '../../bench/compare.js';
 import { complete } from '../../bench/report.js';
 import type { Row, TimeRow } from '../../bench/results.js';
 import { spread } from '../../bench/statistics.js';
+import { toleranceOf } from '../../bench/tolerance.js';
 import type { Case } from '../../bench/workloads.js';
 
 const right = Float32Array.of(3, 4);
@@ -35,6 +36,26 @@ describe('the check before timing', () => {
   });
 });
 
+describe('the tolerance', () => {
+  const step = { name: '', kind: 'step', tolerance: 1e-2 } as Case;
+  const product = { name: '', kind: 'matmul', tolerance: 1e-5 } as Case;
+
+  it('is the case’s in float32', () => {
+    expect(toleranceOf(product, 'float32')).toBe(1e-5);
+    expect(toleranceOf(step, 'float32')).toBe(1e-2);
+  });
+
+  it('is looser in fewer bits, and most so through a network', () => {
+    expect(toleranceOf(product, 'float16')).toBe(0.02);
+    expect(toleranceOf(step, 'float16')).toBe(0.3);
+    expect(toleranceOf(product, 'bfloat16')).toBeGreaterThan(0.02);
+  });
+
+  it('is never tighter than the case’s', () => {
+    expect(toleranceOf(step, 'cuDNN float32')).toBe(1e-2);
+  });
+});
+
 const cases = [
   { name: 'matmul', kind: 'matmul', parameters: { m: 1, n: 1, k: 1 }, flops: 8e9, tolerance: 0 },
   { name: 'a', kind: 'sgd', parameters: { size: 1 }, flops: 1e9, tolerance: 0, group: 'g' },
@@ -61,10 +82,12 @@ describe('the report', () => {
     row('b', 'tfjs', 300, { gflops: 10 }),
     row('a', 'jax', 100, { gflops: 10 }),
     row('copy 1', 'energate', 1, { gbs: 100 }),
-    row('copy 2', 'energate', 1, { gbs: 20 }),
+    row('copy 2', 'energate', 1, { gbs: 16 }),
+    row('copy 2', 'torch', 0.8, { gbs: 20 }),
+    row('copy 2', 'tfjs-wasm', 0.1, { gbs: 160 }),
     row('loss', 'energate', 1, { gbs: 10 }),
   ];
-  const done = complete(rows, cases) as TimeRow[];
+  const done = complete(rows, cases, ['tfjs-wasm']) as TimeRow[];
   const of = (name: string, engine: string) => done.find((item) => item.case === name && item.engine === engine);
 
   it('gives the ratio to energate in the same case', () => {
@@ -76,8 +99,15 @@ describe('the report', () => {
     expect(of('a', 'tfjs')?.ceiling_share).toBe(0.25);
   });
 
-  it('takes the copy of the nearest size as the ceiling of bandwidth', () => {
+  it('takes the best copy of the nearest size as the ceiling of bandwidth', () => {
     expect(of('loss', 'energate')?.ceiling_share).toBe(0.5);
+    expect(of('copy 2', 'energate')?.ceiling_share).toBe(0.8);
+  });
+
+  it('gives engines apart no share of a ceiling', () => {
+    expect(of('matmul', 'tfjs-wasm')).toMatchObject({ ratio: 0.1 });
+    expect(of('matmul', 'tfjs-wasm')?.ceiling_share).toBeUndefined();
+    expect(of('copy 2', 'tfjs-wasm')?.ceiling_share).toBeUndefined();
   });
 
   it('adds a group up for engines that did all of it', () => {
