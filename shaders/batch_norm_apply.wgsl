@@ -32,6 +32,7 @@ const CHUNKS = 1;
 const LANES_C = 1;
 const LANES_R = 64;
 const ROWS_PER_GROUP = 64;
+const TOGETHER = 4;   // rows that a lane reads at once
 const MERGED = 192;   // WORKGROUP * 3
 const WORKGROUP = 64;
 
@@ -96,14 +97,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let beta = FIGURES[2 * VECS + c];
   // end
   if (mine) {
-    for (var r = group.x * ROWS_PER_GROUP + member; r < min((group.x + 1) * ROWS_PER_GROUP, ROWS); r += LANES_R) {
-      let i = r * VECS + c;
-      var y = fma(Vec(X[i]) - mean, scale, beta);
-      if (RELU) {
-        y = max(y, Vec());
+    let end = min((group.x + 1) * ROWS_PER_GROUP, ROWS);
+    for (var r = group.x * ROWS_PER_GROUP + member; r < end; r += TOGETHER * LANES_R) {
+      // Reads together, so that a GPU waits once for all.
+      var x = array<Vec, TOGETHER>();
+      // unroll
+      for (var u = 0; u < TOGETHER; u++) {
+        x[u] = Vec(X[min(r + u * LANES_R, ROWS - 1) * VECS + c]);
       }
-      y *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
-      Y[i] = Stored(y);
+      // unroll
+      for (var u = 0; u < TOGETHER; u++) {
+        let i = (r + u * LANES_R) * VECS + c;
+        var y = fma(x[u] - mean, scale, beta);
+        if (RELU) {
+          y = max(y, Vec());
+        }
+        y *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
+        if (r + u * LANES_R < end) {
+          Y[i] = Stored(y);
+        }
+      }
     }
   }
 }

@@ -31,6 +31,7 @@ const CHUNKS = 1;
 const LANES_C = 1;
 const LANES_R = 64;
 const ROWS_PER_GROUP = 64;
+const TOGETHER = 4;   // rows that a lane reads at once
 const ADDED = 128;    // WORKGROUP * 2
 const WORKGROUP = 64;
 
@@ -96,17 +97,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let scale = FIGURES[VECS + c];
   let beta = FIGURES[2 * VECS + c];
   if (mine) {
-    for (var r = group.x * ROWS_PER_GROUP + member; r < min((group.x + 1) * ROWS_PER_GROUP, ROWS); r += LANES_R) {
-      let i = r * VECS + c;
-      let centred = Vec(X[i]) - mean;
-      var g = Vec(D[i]);
-      g *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
-      if (RELU) {
-        g = select(Vec(), g, fma(centred, scale, beta) > Vec());
+    let end = min((group.x + 1) * ROWS_PER_GROUP, ROWS);
+    for (var r = group.x * ROWS_PER_GROUP + member; r < end; r += TOGETHER * LANES_R) {
+      // Reads together, so that a GPU waits once for all.
+      var x = array<Vec, TOGETHER>();
+      var d = array<Vec, TOGETHER>();
+      // unroll
+      for (var u = 0; u < TOGETHER; u++) {
+        let i = min(r + u * LANES_R, ROWS - 1) * VECS + c;
+        x[u] = Vec(X[i]);
+        d[u] = Vec(D[i]);
       }
-      var y = scale * (g - meanGradient - centred * slope);
-      y += Vec(R[i]); // where RESIDUAL
-      Y[i] = Stored(y);
+      // unroll
+      for (var u = 0; u < TOGETHER; u++) {
+        let i = (r + u * LANES_R) * VECS + c;
+        let centred = x[u] - mean;
+        var g = d[u];
+        g *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
+        if (RELU) {
+          g = select(Vec(), g, fma(centred, scale, beta) > Vec());
+        }
+        var y = scale * (g - meanGradient - centred * slope);
+        if (r + u * LANES_R < end) {
+          y += Vec(R[i]); // where RESIDUAL
+          Y[i] = Stored(y);
+        }
+      }
     }
   }
 }
