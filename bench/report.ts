@@ -71,7 +71,7 @@ function shares(times: readonly TimeRow[], work: ReadonlyMap<string, Case>): (ro
 
 /** One line of the table for one row. */
 export function line(row: Row): string {
-  const head = `  ${row.engine.padEnd(10)}`;
+  const head = `  ${row.engine.padEnd(17)}`;
   if (isCount(row)) {
     const { dispatches, submits, bind_groups, buffers, gpu_bytes } = row;
     return `${head} ${dispatches} dispatches, ${submits} submits, ${bind_groups} new bind groups, ${buffers} new buffers, ${(gpu_bytes / 1e6).toFixed(0)} MB`;

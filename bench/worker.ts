@@ -29,7 +29,7 @@ async function answer(request: Request): Promise<unknown> {
       return {
         version: peer.version,
         apart: peer.apart ?? false,
-        arithmetic: 'float32',
+        arithmetic: peer.arithmetic ?? 'float32',
         adapter: { vendor, architecture, device, description },
       } satisfies Opened;
     }

@@ -79,6 +79,8 @@ export interface Peer {
   readonly version: string;
   /** Computes elsewhere than on the adapter, so that the adapter's ceilings are not this engine's. */
   readonly apart?: boolean;
+  /** As `tolerance.ts` names it; float32 where nothing is said. */
+  readonly arithmetic?: string;
   readonly tasks: Tasks;
   /** Settings that may matter to a case; the driver takes the fastest. */
   settings(work: Case): readonly string[];

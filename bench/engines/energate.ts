@@ -206,7 +206,12 @@ const imageSet = (name: string, count: number, seed: number): ImageSet => ({
   images: pixels(count, seed),
 });
 
-async function step(engine: Engine, { inCount, outCount, ...config }: Workloads['step']): Promise<Task> {
+/** @param float16 how activations are stored */
+export async function step(
+  engine: Engine,
+  { inCount, outCount, ...config }: Workloads['step'],
+  float16 = false,
+): Promise<Task> {
   const trainer = await Trainer.create(
     engine,
     network(config),
@@ -224,6 +229,7 @@ async function step(engine: Engine, { inCount, outCount, ...config }: Workloads[
       augment: false,
       shuffle: false,
       seed: 1,
+      float16,
     },
   );
   return {
@@ -241,8 +247,8 @@ async function step(engine: Engine, { inCount, outCount, ...config }: Workloads[
   };
 }
 
-async function score(engine: Engine, { batch, ...config }: Workloads['score']): Promise<Task> {
-  const classifier = await Classifier.create(engine, network(config), { batch });
+export async function score(engine: Engine, { batch, ...config }: Workloads['score'], float16 = false): Promise<Task> {
+  const classifier = await Classifier.create(engine, network(config), { batch, float16 });
   const images = imageSet('images', batch, IN_SEED);
   return {
     async run(times) {
