@@ -10,7 +10,7 @@ run() {
   local left=$((limit - SECONDS)) file=bench/results/$card-$1.json
   if [ $left -lt 20 ]; then echo "== $1: no time is left"; return; fi
   echo "== $1, at $SECONDS s"
-  timeout $left npx tsx bench/run.ts --batch 128+256 --python "$python" --json "$file" "${@:2}" || echo "== $1: ended early"
+  timeout $left node --import tsx bench/run.ts --batch 128+256 --python "$python" --json "$file" "${@:2}" || echo "== $1: ended early"
 }
 peers=energate,tfjs,torch,torch-autocast
 
