@@ -9,7 +9,7 @@ enable f16; // where HALF
 // statistics: they are left out where these are not the batch's (not BATCH). Every workgroup adds the chunks up, lanes in a
 // fixed order; the first one keeps the gradients of the parameters. X (input), D (gradient of the output), R, Y are [ROWS,
 // CHANNELS]. Folding, FIGURES, STEP, STREAM, Vec and the lanes as in batch_norm_apply. Where
-// not SUMS, nothing is summed: batch_norm_merge has done so (GIVEN), or only the gradient of the input is wanted and the statistics
+// not SUMS, nothing is summed: batch_norm_merge has done so (GIVEN; its sums are MERGED), or only the gradient of the input is wanted and the statistics
 // are given.
 // include: pcg
 alias Vec = vec4f;
@@ -43,8 +43,7 @@ const WORKGROUP = 64;
 @group(0) @binding(5) var<storage, read_write> Y: array<Stored>;
 @group(0) @binding(6) var<storage, read_write> GAMMA_GRADIENT: array<Vec>; // where SUMS
 @group(0) @binding(7) var<storage, read_write> BETA_GRADIENT: array<Vec>; // where SUMS
-@group(0) @binding(6) var<storage, read> GAMMA_GRADIENT: array<Vec>; // where GIVEN
-@group(0) @binding(7) var<storage, read> BETA_GRADIENT: array<Vec>; // where GIVEN
+@group(0) @binding(6) var<storage, read> MERGED: array<Vec>; // where GIVEN
 @group(0) @binding(8) var<uniform> STEP: vec4u; // where DROPS
 
 var<workgroup> added: array<vec4f, ADDED>; // where SUMS
@@ -90,8 +89,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   // end
   // where GIVEN:
-  meanGradient = BETA_GRADIENT[c] / f32(ROWS);
-  slope = GAMMA_GRADIENT[c] / f32(ROWS) * FIGURES[3 * VECS + c];
+  meanGradient = MERGED[VECS + c] / f32(ROWS);
+  slope = MERGED[c] / f32(ROWS) * FIGURES[3 * VECS + c];
   // end
   let mean = FIGURES[c];
   let scale = FIGURES[VECS + c];

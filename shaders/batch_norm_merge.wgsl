@@ -3,7 +3,8 @@
 //
 // Forward (not BACKWARD), as in batch_norm_apply: P [CHUNKS, 3, CHANNELS] are mean, sum of squared deviations and count; MEAN,
 // UNBIASED and FIGURES are made of them. BACKWARD, as in batch_norm_backward: P is [CHUNKS, 2, CHANNELS], and its sums are
-// BETA_GRADIENT and GAMMA_GRADIENT. A workgroup a vector of channels, lanes in a fixed order. Vec as there.
+// BETA_GRADIENT and GAMMA_GRADIENT, and both once more, as SUMS [2, CHANNELS], for that kernel to read: the host may have bound the
+// gradients beside what it writes. A workgroup a vector of channels, lanes in a fixed order. Vec as there.
 alias Vec = vec4f;
 const WIDTH = 4;
 const ROWS = 4;
@@ -22,6 +23,7 @@ const WORKGROUP = 256;
 @group(0) @binding(5) var<storage, read_write> FIGURES: array<Vec>; // unless BACKWARD
 @group(0) @binding(1) var<storage, read_write> GAMMA_GRADIENT: array<Vec>; // where BACKWARD
 @group(0) @binding(2) var<storage, read_write> BETA_GRADIENT: array<Vec>; // where BACKWARD
+@group(0) @binding(3) var<storage, read_write> SUMS: array<Vec>; // where BACKWARD
 
 var<workgroup> merged: array<vec4f, MERGED>;
 // include: moments
@@ -86,6 +88,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     // where BACKWARD:
     BETA_GRADIENT[c] = all.mean;
     GAMMA_GRADIENT[c] = all.squares;
+    SUMS[c] = all.squares;
+    SUMS[VECS + c] = all.mean;
     // end
   }
 }

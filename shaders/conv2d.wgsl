@@ -89,7 +89,7 @@ const TILES_W = (GRID_W + PIXELS - 1) / PIXELS;
 const TILES = BATCH * GRID_H * TILES_W;
 const OWN = PIXELS * STRIDE; // pixels of a window that are no other tile's
 // Whether lanes get the rest of their windows from their neighbours, as rows of tiles begin with a subgroup.
-const SHARED = SUBGROUPS && LANES % TILES_W == 0 && PADDING <= OWN && (STRIDE == 1 || !BACKWARD);
+const SHARED = SUBGROUPS && LANES % TILES_W == 0 && PADDING <= OWN && PADDING + OWN <= WINDOW && (STRIDE == 1 || !BACKWARD);
 const WHOLE = GRID_W % PIXELS == 0 && OUT_W % GRID_W == 0; // no tile reaches past a row
 
 @group(0) @binding(0) var<storage, read> X: array<StoredIn>;

@@ -3,7 +3,7 @@ enable f16; // where HALF
 // the splits), by the formula of conv2d_backward_weights. Both channel counts are multiples of 4.
 //
 // GEMM: M = KERNEL^2 * IN_C filter rows, in quads of four input channels of a tap; N = OUT_C; K = BATCH * OUT_H * OUT_W pixels,
-// in segments of DEPTH of a row, of which SPLITS take about as many each. Tiles as in conv2d_tiled, a segment at a time: A is the
+// in segments of DEPTH of a row; each of SPLITS takes about as many rows. Tiles as in conv2d_tiled, a segment at a time: A is the
 // input's quads, under each quad's tap, and B the gradient's vectors.
 //
 // Layouts: X (input), D (gradient of the output) are NHWC, P is [split, ky, kx, ci, co].
@@ -38,8 +38,8 @@ const IN_VECS = IN_C / 4;
 const OUT_VECS = OUT_C / 4;
 const ALL_QUADS = KERNEL * KERNEL * IN_VECS;
 const ROW_SEGMENTS = (OUT_W + DEPTH - 1) / DEPTH;
-const SEGMENTS = BATCH * OUT_H * ROW_SEGMENTS;
-const SEGMENTS_PER_SPLIT = (SEGMENTS + SPLITS - 1) / SPLITS;
+const ROWS = BATCH * OUT_H;
+const ROWS_PER_SPLIT = (ROWS + SPLITS - 1) / SPLITS;
 const B = DEPTH * TILE_QUADS; // where B begins in `tile`
 
 @group(0) @binding(0) var<storage, read> X: array<Stored>;
@@ -57,7 +57,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let split = i32(group.z);
 
   var sum = array<vec4f, QUADS * 4 * COLUMNS>();
-  for (var segment = split * SEGMENTS_PER_SPLIT; segment < min((split + 1) * SEGMENTS_PER_SPLIT, SEGMENTS); segment++) {
+  let end = min((split + 1) * ROWS_PER_SPLIT, ROWS) * ROW_SEGMENTS;
+  for (var segment = split * ROWS_PER_SPLIT * ROW_SEGMENTS; segment < end; segment++) {
     let row = segment / ROW_SEGMENTS;
     let first = segment % ROW_SEGMENTS * DEPTH;
     let top = row % OUT_H * STRIDE;

@@ -46,12 +46,12 @@ const VECS = CLASSES / WIDTH;
 
 var<workgroup> found: array<vec4f, WORKGROUP>; // where SHARED
 // where SHARED:
-// Of parts of a row: [largest logit, sum of exp(l - largest), sum of logits, the bits of the first largest's index].
+// Of parts of a row: [largest logit, sum of exp(l - largest), sum of logits, the first largest's index, which is exact to 2^24].
 fn merge(a: vec4f, b: vec4f) -> vec4f {
   let largest = max(a.x, b.x);
   let sum = a.y * exp(a.x - largest) + b.y * exp(b.x - largest);
-  let first = select(min(bitcast<u32>(a.w), bitcast<u32>(b.w)), bitcast<u32>(select(b.w, a.w, a.x > b.x)), a.x != b.x);
-  return vec4f(largest, sum, a.z + b.z, bitcast<f32>(first));
+  let first = select(min(a.w, b.w), select(b.w, a.w, a.x > b.x), a.x != b.x);
+  return vec4f(largest, sum, a.z + b.z, first);
 }
 // end
 
@@ -100,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   var rescaled = 1.0;
   // where SHARED:
-  found[lane] = vec4f(largest, sum, total, bitcast<f32>(best));
+  found[lane] = vec4f(largest, sum, total, f32(best));
   for (var half = ROW_LANES / 2u; half > 0; half /= 2) {
     workgroupBarrier();
     if (slot < half) {
@@ -113,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   largest = all.x;
   sum = all.y;
   total = all.z;
-  best = bitcast<u32>(all.w);
+  best = u32(all.w);
   // end
   if (!isRow) {
     return;

@@ -5,7 +5,7 @@ import type { Dispatch } from '../kernels/dispatch.js';
 export type Shape = readonly number[];
 export type DType = 'f32' | 'u32';
 
-/** A value in a graph: what it is, not where it lies. All elements take four bytes. */
+/** A value in a graph: what it is, not where it lies. An element takes four bytes, but for activations that are float16 (see {@link isHalf}). */
 export interface Tensor {
   readonly graph: Graph;
   readonly name: string;
@@ -47,7 +47,7 @@ export interface LoweringOptions {
 /** An entry of the op table: all that the graph knows about an operation. */
 export interface Op<A> {
   readonly name: string;
-  /** The shape rule: shapes of the outputs (float32), from those of the inputs. Throws ShapeError where they do not fit. */
+  /** The shape rule: shapes of the outputs, from those of the inputs. Throws ShapeError where they do not fit. */
   outputs(inputs: readonly Tensor[], attributes: A): readonly Shape[];
   /** The kernels that compute it. `scratch` makes a tensor that lives as long as they run. */
   lower(node: Node<A>, scratch: (shape: Shape) => Tensor, options: LoweringOptions): readonly Dispatch<Tensor>[];
@@ -78,6 +78,24 @@ export function isHalf(tensor: Tensor, { float16 = false }: LoweringOptions): bo
   const { node, shape } = tensor;
   const place = node?.outputs.indexOf(tensor) ?? -1;
   return float16 && place >= 0 && place < (node!.op.float16 ?? 0) && shape.at(-1)! % 4 === 0;
+}
+
+/**
+ * Whether tensors that a kernel takes for one type, such as an output and what is added to it, are stored as float16.
+ * @throws ShapeError where some are and some are not
+ */
+export function areHalf(
+  op: string,
+  [like, ...others]: readonly [Tensor, ...(Tensor | undefined)[]],
+  options: LoweringOptions,
+): boolean {
+  const half = isHalf(like, options);
+  const odd = others.find((other) => other && isHalf(other, options) !== half);
+  if (!odd) return half;
+  const [single, double] = half ? [like, odd] : [odd, like];
+  throw new ShapeError(
+    `${op}: ${single.name} is float16, but ${double.name} float32: compile this graph without float16`,
+  );
 }
 
 /** Bytes of a tensor's memory. */

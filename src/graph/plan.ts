@@ -120,8 +120,9 @@ function lower(nodes: readonly Node[], options: PlanOptions): Dispatch<Tensor>[]
       dtype: 'f32',
       node,
     });
-    const half = node.inputs.find((input) => isHalf(input, options));
-    if (half && node.op.float16 === undefined)
+    // A view is of float32, as parameters are.
+    const half = node.inputs.find((input) => isHalf(resolveView(input).base, options));
+    if (half && (node.op.float16 === undefined || half.view))
       throw new ShapeError(`${node.op.name} cannot read ${half.name} as float16: compile this graph without`);
     return node.op.lower(node, scratch, options).map(tiled);
   });

@@ -56,12 +56,7 @@ export class Program {
     bindings: ReadonlyMap<Tensor, Storage> = new Map(),
     { float16 = false }: { readonly float16?: boolean | undefined } = {},
   ): Promise<Program> {
-    if (float16 && !engine.device.features.has('shader-f16')) {
-      throw new FeatureError(
-        'float16 needs the feature shader-f16, which this device was made without: use float32',
-        'shader-f16',
-      );
-    }
+    if (float16) requireFloat16(engine);
     const options = {
       float16,
       softwareCompiler: engine.adapter.software,
@@ -190,6 +185,15 @@ export class Program {
   destroy(): void {
     for (const buffer of this.owned) this.engine.destroyBuffer(buffer);
   }
+}
+
+/** @throws FeatureError where a device cannot store float16 */
+export function requireFloat16({ device }: Engine): void {
+  if (device.features.has('shader-f16')) return;
+  throw new FeatureError(
+    'float16 needs the feature shader-f16, which this device was made without: use float32',
+    'shader-f16',
+  );
 }
 
 /** Tensors by the buffer that they are ranges of: the first that is bound to it stands for it. */

@@ -59,9 +59,15 @@ function overChunks({ rows, channels }: BatchNormShape, chunks: number) {
 export function batchNormPartials<B>(
   shape: BatchNormShape,
   { x, partials }: { x: B; partials: B },
-  chunks: number = batchNormChunks(shape),
+  { chunks = batchNormChunks(shape), float16 = false }: { chunks?: number; float16?: boolean | undefined } = {},
 ): Dispatch<B> {
-  return { shader: 'batch_norm_partials', bindings: [x, partials], ...overChunks(shape, chunks) };
+  const { constants, workgroups } = overChunks(shape, chunks);
+  return {
+    shader: 'batch_norm_partials',
+    constants: { ...constants, HALF: float16 },
+    bindings: [x, partials],
+    workgroups,
+  };
 }
 
 /** Rows that a lane takes, so that merging the chunks, which every workgroup does, is little beside them. */
@@ -151,15 +157,18 @@ export function batchNormMerge<B>(
   };
 }
 
-/** Gradients of gamma and beta, which {@link batchNormBackward} would make of `partials` itself: for many chunks, before it. */
+/**
+ * Gradients of gamma and beta, which {@link batchNormBackward} would make of `partials` itself: for many chunks, before
+ * {@link batchNormBackwardInput}, which takes them as `sums` [2, channels], gamma's first.
+ */
 export function batchNormMergeGradients<B>(
   shape: BatchNormShape,
   chunks: number,
-  b: { partials: B; gammaGradient: B; betaGradient: B },
+  b: { partials: B; gammaGradient: B; betaGradient: B; sums: B },
 ): Dispatch<B> {
   return {
     shader: 'batch_norm_merge',
-    bindings: [b.partials, b.gammaGradient, b.betaGradient],
+    bindings: [b.partials, b.gammaGradient, b.betaGradient, b.sums],
     ...merging(shape, chunks, true),
   };
 }
@@ -249,7 +258,7 @@ export function batchNormBackward<B>(
 
 /**
  * {@link batchNormBackward} of the input alone: nothing has to be summed, as the statistics are given; or, where they are those of
- * x, as {@link batchNormMergeGradients} has done so, and `gammaGradient` and `betaGradient` are its.
+ * x, as {@link batchNormMergeGradients} has made `sums`.
  */
 export function batchNormBackwardInput<B>(
   shape: BatchNormShape,
@@ -257,7 +266,7 @@ export function batchNormBackwardInput<B>(
   b: Normalised<B> & {
     gradient: B;
     residual?: B | undefined;
-    sums?: { gammaGradient: B; betaGradient: B } | undefined;
+    sums?: B | undefined;
   },
 ): Dispatch<B> {
   const { constants, workgroups } = lanes(shape);
@@ -275,7 +284,7 @@ export function batchNormBackwardInput<B>(
       ...[b.x, b.gradient, b.figures],
       ...residualOf(b.residual),
       b.y,
-      ...(b.sums ? [b.sums.gammaGradient, b.sums.betaGradient] : []),
+      ...(b.sums === undefined ? [] : [b.sums]),
       ...stepOf(fold, b.step),
     ],
     workgroups,

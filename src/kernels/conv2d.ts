@@ -320,13 +320,10 @@ const MOST_SPLITS_OF_GPU = 512;
 export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
   const { height, width } = conv2dOutput(shape);
   const rows = shape.batch * height;
-  if (!tiles(shape, options)) {
-    const most = options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS;
-    return Math.ceil(rows / Math.ceil(rows / Math.min(rows, most)));
-  }
+  const splits = (most: number) => Math.ceil(rows / Math.ceil(rows / Math.min(rows, most)));
+  if (!tiles(shape, options)) return splits(options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS);
   const [x, y] = tiledBackwardWeights(shape, 1, { x: 'x', gradient: 'gradient', partials: 'partials' }, {}).workgroups;
-  const most = Math.ceil((rows * width) / LEAST_PIXELS);
-  return Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), most);
+  return splits(Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), Math.ceil((rows * width) / LEAST_PIXELS)));
 }
 
 /** Constants of both ways to compute backward-weights. */

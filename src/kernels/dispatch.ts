@@ -82,7 +82,7 @@ export const MAX_UNIFORM_BYTES = 65536;
 
 /** What of a device decides between ways to write a kernel. */
 export interface DeviceTraits {
-  /** Exchange values within subgroups of at least {@link LANES}, rather than read one address from all lanes. */
+  /** Exchange values within subgroups of {@link LANES}, rather than read one address from all lanes. */
   readonly subgroups?: boolean;
 }
 

@@ -101,8 +101,8 @@ const matmul: Tiling = {
   }),
 };
 
-/** Bytes of workgroup memory of a tile at most: so little that a GPU's core holds several workgroups. */
-const MOST_SHARED = 8192;
+/** Bytes of workgroup memory of a tile: so little that a GPU's core holds several workgroups. */
+const MOST_SHARED = 8704;
 
 /** Workgroups that keep a large GPU busy. */
 const ENOUGH_WORKGROUPS = 512;

@@ -1,11 +1,12 @@
 import { type Images, readImages } from '../data/image-set.js';
+import { UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
 import { Graph, type Tensor } from '../graph/graph.js';
 import { gatherImages } from '../graph/ops/gather-images.js';
 import { inputStep, nearestMeanResidual, odinSeed } from '../graph/ops/input-step.js';
 import { matmul } from '../graph/ops/matmul.js';
-import { Program } from '../graph/program.js';
+import { Program, requireFloat16 } from '../graph/program.js';
 import type { Perturbation } from '../ood/scores/score.js';
 import { type DeviceState, stateInputs, stateLayout, uploadState } from './device-state.js';
 import { foldBatchNorms, foldedInputs } from './folding.js';
@@ -56,8 +57,8 @@ export class Classifier {
    * @param options.batch images a run; more images are taken in several runs
    * @param options.float16 store activations as float16
    * @param options.perturbation a step on the normalised images before the network is asked, along the sign of its gradient
-   * @throws DeviceError where the batch exceeds the device's limits; FeatureError for float16 on a device without; ShapeError for
-   * float16 with a perturbation, whose gradient stays float32
+   * @throws DeviceError where the batch exceeds the device's limits; FeatureError for float16 on a device without; UsageError for
+   * float16 with a perturbation, which goes by the signs of small gradients
    */
   static async create(
     engine: Engine,
@@ -71,6 +72,9 @@ export class Classifier {
     } = {},
   ): Promise<Classifier> {
     const { height = 32, width = 32, float16, perturbation } = options;
+    if (float16 && perturbation)
+      throw new UsageError('float16 with a perturbation would lose the signs of small gradients: use float32');
+    if (float16) requireFloat16(engine);
     // A gradient keeps the activations of every layer.
     const { batch = perturbation ? 50 : 100 } = options;
     const graph = new Graph();

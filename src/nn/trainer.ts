@@ -15,7 +15,7 @@ import {
 } from '../graph/ops/energy-loss.js';
 import { type GatherSource, gatherImages } from '../graph/ops/gather-images.js';
 import { pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
-import { Program } from '../graph/program.js';
+import { Program, requireFloat16 } from '../graph/program.js';
 import { packArena, type StateLayout, stateInputs, stateLayout, unpackArena, uploadState } from './device-state.js';
 import type { Network, Values } from './network.js';
 import { cosineRate } from './schedule.js';
@@ -155,6 +155,7 @@ export class Trainer {
     const state = 'network' in start ? start : { network: start, velocity: undefined, step: 0 };
     const { network } = state;
     const labels = checkTraining(network, data, options);
+    if (options.float16) requireFloat16(engine);
 
     const layout = stateLayout(network.config);
     const device = uploadState(engine, layout, network);

@@ -26,6 +26,7 @@ const SHAPE: Conv2dShape = {
 const SIZE = 2 * 5 * 11 * 16;
 const [x, dy, w] = [noise(SIZE, 1), noise(SIZE, 2), noise(9 * 16 * 16, 3)];
 const GPU = { workgroupMemory: true };
+const LONG: Conv2dShape = { ...SHAPE, batch: 1, inHeight: 41, inWidth: 16, inChannels: 4, outChannels: 8, kernel: 1 };
 const strided = { ...SHAPE, stride: 2 };
 const stridedSize = 2 * 3 * 6 * 16;
 
@@ -78,9 +79,13 @@ const CASES: readonly Case[] = [
     kernel: (b) => conv2dBackwardData(strided, { gradient: b.dy!, w: [b.w!], y: b.y! }, GPU),
   },
   {
-    name: 'backward-weights through workgroup memory',
-    buffers: { x, dy, y: output(conv2dSplits(SHAPE, GPU) * w.length) },
-    kernel: (b) => conv2dBackwardWeights(SHAPE, { x: b.x!, gradient: b.dy!, partials: b.y! }, GPU),
+    name: 'backward-weights through workgroup memory, in three parts that are not alike',
+    buffers: {
+      x: noise(LONG.inHeight * 16 * 4, 1),
+      dy: noise(LONG.inHeight * 16 * 8, 2),
+      y: output(conv2dSplits(LONG, GPU) * 4 * 8),
+    },
+    kernel: (b) => conv2dBackwardWeights(LONG, { x: b.x!, gradient: b.dy!, partials: b.y! }, GPU),
   },
   {
     name: 'matrix product',
@@ -109,4 +114,8 @@ describe.each(CASES)('$name', ({ buffers, kernel }) => {
 
 it('leaves kernels alone that have no tiles', () => {
   expect(tilesFor(add(4, { a: 'a', b: 'b', y: 'y' }))).toEqual([]);
+});
+
+it('has a test of backward-weights in several parts', () => {
+  expect(conv2dSplits(LONG, GPU)).toBe(3);
 });

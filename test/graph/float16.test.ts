@@ -66,11 +66,13 @@ const norm = (values: Float32Array) => Math.hypot(...values);
 const hasFloat16 = engine.device.features.has('shader-f16');
 
 describe.runIf(hasFloat16).each([
-  { kernels: 'this adapter', gpu: false },
-  { kernels: 'a GPU', gpu: true },
-])('float16 activations, with the kernels of $kernels', ({ gpu }) => {
+  { kernels: 'this adapter', adapter: {}, traits: {} },
+  { kernels: 'a GPU', adapter: { software: false }, traits: {} },
+  { kernels: 'an adapter without subgroups', adapter: { software: true }, traits: { subgroups: false } },
+])('float16 activations, with the kernels of $kernels', ({ adapter, traits }) => {
   it('give float32’s features and gradients but for rounding', async () => {
-    if (gpu) vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, software: false });
+    vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, ...adapter });
+    vi.spyOn(engine, 'traits', 'get').mockReturnValue({ ...engine.traits, ...traits });
     const [half, full] = [await compute(true), await compute(false)];
     expect(half.peakBytes).toBeLessThan(full.peakBytes);
     full.values.forEach((expected, i) => {
@@ -97,5 +99,14 @@ describe('float16 is refused', () => {
     const compile = (output: Tensor) => Program.compile(engine, graph, [output], new Map(), { float16: true });
     await expect(compile(x)).rejects.toThrow(ShapeError);
     await expect(compile(globalAveragePool(add(x, x)))).rejects.toThrow('add cannot read');
+  });
+
+  it.runIf(hasFloat16)('where float32 is added to it, and for a view of it', async () => {
+    const { graph, x, parameters } = network();
+    const compile = (y: Tensor) => Program.compile(engine, graph, [globalAveragePool(y)], new Map(), { float16: true });
+    const residual = graph.input('residual', x.shape);
+    const sum = conv2d(graph.input('more images', [2, 8, 8, 3]), parameters[0]!, { stride: 1, residual });
+    await expect(compile(sum)).rejects.toThrow('residual float32');
+    await expect(compile(graph.view(x, 'part', 64, [1, 8, 8, 8]))).rejects.toThrow('cannot read part');
   });
 });

@@ -65,7 +65,7 @@ async function training(
       figures: output(4 * channels),
     },
     (names) => [
-      batchNormPartials(shape, names, chunks),
+      batchNormPartials(shape, names, { chunks }),
       ...(apart
         ? [batchNormMerge(shape, chunks, names), batchNormApplyFixed(shape, fold, names)]
         : [batchNormApply(shape, { ...fold, chunks }, names)]),
@@ -139,14 +139,15 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
           betaGradient: output(channels),
           y: output(x.length),
           sum: output(x.length),
+          sums: output(2 * channels),
         },
-        ({ y, sum, residual, ...names }) => [
+        ({ y, sum, sums, residual, ...names }) => [
           batchNormBackwardPartials(shape, fold, names),
           ...(apart
             ? [
-                batchNormMergeGradients(shape, chunks, names),
-                batchNormBackwardInput(shape, fold, { ...names, y, sums: names }),
-                batchNormBackwardInput(shape, fold, { ...names, y: sum, residual, sums: names }),
+                batchNormMergeGradients(shape, chunks, { ...names, sums }),
+                batchNormBackwardInput(shape, fold, { ...names, y, sums }),
+                batchNormBackwardInput(shape, fold, { ...names, y: sum, residual, sums }),
               ]
             : [
                 batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y }),

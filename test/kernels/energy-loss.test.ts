@@ -25,7 +25,7 @@ interface Batch {
 const labelsOf = ({ inCount, classes }: Batch) => Uint32Array.from({ length: inCount }, (_, n) => (n * 7) % classes);
 
 function loss(
-  batch: Batch & { workgroupMemory?: boolean },
+  batch: Batch & { workgroupMemory?: boolean; lossScale?: number },
   regulariser: Regulariser | undefined,
   logits: Float32Array,
   step = 1,
@@ -133,6 +133,18 @@ describe.each(REGULARISERS)('loss of a mixed batch: $what', ({ what, regulariser
     expectClose([log[0]!], [wanted.loss], 1e-6, 'loss');
     expect(halted[0]).toBe(NONE);
   });
+});
+
+it('scales the gradient alone by the loss scale', async () => {
+  const batch = { inCount: 3, outCount: 2, classes: 10 };
+  const regulariser: Regulariser = { kind: 'energy', mIn: -4, mOut: -3.5, lambda: 2 };
+  const logits = noise(5 * 10, 1).map((value) => 3 * value);
+  const [plain, scaled] = [
+    await loss(batch, regulariser, logits),
+    await loss({ ...batch, lossScale: 8 }, regulariser, logits),
+  ];
+  expect(scaled.gradient).toEqual(plain.gradient.map((value) => 8 * value));
+  expect(scaled.rows).toEqual(plain.rows);
 });
 
 describe('statistics of a step', () => {

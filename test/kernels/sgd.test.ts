@@ -13,6 +13,7 @@ async function step(
   gradient: Float32Array,
   number: number,
   rate: number,
+  lossScale?: number,
 ) {
   const words = new Uint32Array(4);
   words.set([number, 1]);
@@ -22,7 +23,7 @@ async function step(
     { ...state, gradient, step: words, halted: Uint32Array.of(state.halted) },
     ({ gradient, ...names }) => [
       ...checkFinite({ size }, { x: gradient, ...names }),
-      ...sgd({ size, ...OPTIONS }, { gradient, ...names }),
+      ...sgd({ size, ...OPTIONS, lossScale }, { gradient, ...names }),
     ],
   );
   return { w, velocity, halted: halted[0]! };
@@ -39,6 +40,13 @@ it.each([1, 3, 64, 131, 1030, 4100])('three steps of %i parameters, each at its 
     expectClose(state.velocity, wanted.velocity, 1e-6, 'velocity');
     expect(state.halted).toBe(NONE);
   }
+});
+
+it('divides a gradient by the loss scale', async () => {
+  const state = { w: noise(131, 1), velocity: noise(131, 2), halted: NONE };
+  const gradient = noise(131, 3);
+  const scaled = gradient.map((value) => 1024 * value);
+  expect(await step(state, scaled, 1, 0.1, 1024)).toEqual(await step(state, gradient, 1, 0.1));
 });
 
 describe('a gradient that is not finite', () => {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Engine } from '../../src/gpu/engine.js';
 import { Classifier } from '../../src/nn/classifier.js';
-import { Trainer } from '../../src/nn/trainer.js';
+import type { Network } from '../../src/nn/network.js';
+import { Trainer, type TrainingOptions, type TrainingState } from '../../src/nn/trainer.js';
 import { openEngine } from '../../src/node.js';
 import { type Golden, golden, hasShared, relativeError } from '../support/golden.js';
 
@@ -19,14 +20,18 @@ const files: [string, boolean, boolean][] = [
   ['finetune-energy-wrn-16-2.npz', hasShared('finetune-energy-wrn-16-2.npz'), false],
 ];
 
-const trainer = (reference: Golden, steps = reference.meta.steps) => {
+const trainer = (
+  reference: Golden,
+  options: Partial<TrainingOptions> = {},
+  start: Network | TrainingState = reference.network(),
+) => {
   const { meta } = reference;
   return Trainer.create(
     engine,
-    reference.network(),
+    start,
     { inDistribution: reference.images('in'), outliers: reference.images('out') },
     {
-      steps,
+      steps: meta.steps,
       batch: meta.batch,
       outlierBatch: meta.outlier_batch,
       regulariser:
@@ -40,6 +45,7 @@ const trainer = (reference: Golden, steps = reference.meta.steps) => {
       augment: false,
       shuffle: false,
       seed: 1,
+      ...options,
     },
   );
 };
@@ -112,3 +118,26 @@ for (const [file, present, gpu] of files) {
     });
   });
 }
+
+// Its kernels are those that float32's tests check, but for what they load and store.
+test('float16 activations: the figures of PyTorch to a thousandth, and the same bytes after a stop', {
+  timeout: TIMEOUT,
+}, async (context) => {
+  if (!engine.device.features.has('shader-f16')) return context.skip('this adapter has no shader-f16');
+  const reference = golden('finetune-energy-wrn-10-1.npz');
+  const logs: Record<string, number>[] = [];
+  const whole = await trainer(reference, { float16: true });
+  await whole.run((more) => void logs.push(...(more as never as Record<string, number>[])));
+  reference.meta.log.forEach((expected, i) => {
+    for (const field of ['loss', 'energy_in', 'energy_out']) {
+      const error = Math.abs(logs[i]![field]! - expected[field]!);
+      expect(error, `step ${i + 1}: ${field}`).toBeLessThan(1e-3 * Math.abs(expected[field]!));
+    }
+  });
+  const first = await trainer(reference, { float16: true });
+  first.submitStep();
+  const second = await trainer(reference, { float16: true }, await first.state());
+  await second.run(() => {});
+  expect((await second.state()).network.state).toEqual((await whole.state()).network.state);
+  for (const run of [whole, first, second]) run.destroy();
+});

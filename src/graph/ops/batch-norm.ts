@@ -1,6 +1,15 @@
 import { ShapeError } from '../../errors.js';
 import * as kernels from '../../kernels/batch-norm.js';
-import { type Gradient, isHalf, type LoweringOptions, type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
+import {
+  areHalf,
+  type Gradient,
+  isHalf,
+  type LoweringOptions,
+  type Op,
+  requireShape,
+  sizeOf,
+  type Tensor,
+} from '../graph.js';
 
 type Fold = kernels.BatchNormFold;
 
@@ -20,18 +29,13 @@ const FEW_CHUNKS = 64;
 const mergesApart = (chunks: number, { workgroupMemory = false }: LoweringOptions) =>
   workgroupMemory && chunks > FEW_CHUNKS;
 
-/** Whether x and what has its shape are stored as float16. @throws ShapeError where only one of them is */
-function isHalfLike(x: Tensor, y: Tensor, options: LoweringOptions): boolean {
-  if (isHalf(x, options) === isHalf(y, options)) return isHalf(y, options);
-  throw new ShapeError(`batch_norm: ${x.name} is float32, but ${y.name} float16: compile this graph without`);
-}
-
 /** Statistics of chunks of x, where no convolution makes them as it stores x. */
 const partialsOp: Op<undefined> = {
   name: 'batch_norm_partials',
+  float16: 0,
   outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)), 3, x!.shape.at(-1)!]],
-  lower: ({ inputs: [x], outputs: [partials] }) => [
-    kernels.batchNormPartials(matrix(x!), { x: x!, partials: partials! }),
+  lower: ({ inputs: [x], outputs: [partials] }, _, options) => [
+    kernels.batchNormPartials(matrix(x!), { x: x!, partials: partials! }, { float16: isHalf(x!, options) }),
   ],
 };
 
@@ -55,7 +59,7 @@ const trainingOp: Op<Fold> = {
       figures: figures!,
     };
     const normalised = { x: x!, y: y!, figures: figures!, step };
-    const kernel = { ...attributes, float16: isHalfLike(x!, y!, options) };
+    const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, y], options) };
     if (mergesApart(chunks, options)) {
       return [
         kernels.batchNormMerge(matrix(x!), chunks, statistics),
@@ -82,7 +86,7 @@ const fixedOp: Op<Fold> = {
     return [x!.shape, [4, channels]];
   },
   lower({ inputs: [x, mean, variance, gamma, beta, step], outputs: [y, figures], attributes }, _, options) {
-    const kernel = { ...attributes, float16: isHalfLike(x!, y!, options) };
+    const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, y], options) };
     const given = { mean: mean!, variance: variance!, gamma: gamma!, beta: beta!, figures: figures! };
     return [
       kernels.batchNormFigures(x!.shape.at(-1)!, given),
@@ -123,7 +127,7 @@ const backwardPartialsOp: Op<Fold> = {
   float16: 0,
   outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)), 2, x!.shape.at(-1)!]],
   lower({ inputs: [x, gradient, figures, step], outputs: [partials], attributes }, _, options) {
-    const kernel = { ...attributes, float16: isHalfLike(x!, gradient!, options) };
+    const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, gradient], options) };
     const buffers = { x: x!, gradient: gradient!, figures: figures!, step, partials: partials! };
     return [kernels.batchNormBackwardPartials(matrix(x!), kernel, buffers)];
   },
@@ -137,11 +141,13 @@ const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
   name: 'batch_norm_backward',
   float16: 1,
   outputs: ([x]) => [x!.shape, [x!.shape.at(-1)!], [x!.shape.at(-1)!]],
-  lower({ inputs, outputs: [y, gammaGradient, betaGradient], attributes: { residual, ...attributes } }, _, options) {
+  lower(
+    { inputs, outputs: [y, gammaGradient, betaGradient], attributes: { residual, ...attributes } },
+    scratch,
+    options,
+  ) {
     const [x, gradient, figures, partials] = inputs;
     const chunks = chunksOf(partials!, options);
-    const kernel = { ...attributes, float16: isHalfLike(x!, y!, options) };
-    const sums = { gammaGradient: gammaGradient!, betaGradient: betaGradient! };
     const buffers = {
       x: x!,
       gradient: gradient!,
@@ -150,16 +156,19 @@ const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
       residual: residual ? inputs.at(-1) : undefined,
       y: y!,
     };
+    const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, gradient, buffers.residual, y], options) };
+    const gradients = { partials: partials!, gammaGradient: gammaGradient!, betaGradient: betaGradient! };
     if (mergesApart(chunks, options)) {
+      const sums = scratch([2, x!.shape.at(-1)!]);
       return [
-        kernels.batchNormMergeGradients(matrix(x!), chunks, { partials: partials!, ...sums }),
+        kernels.batchNormMergeGradients(matrix(x!), chunks, { ...gradients, sums }),
         kernels.batchNormBackwardInput(matrix(x!), kernel, {
           ...buffers,
           sums: attributes.batchStatistics ? sums : undefined,
         }),
       ];
     }
-    return [kernels.batchNormBackward(matrix(x!), { ...kernel, chunks }, { ...buffers, ...sums, partials: partials! })];
+    return [kernels.batchNormBackward(matrix(x!), { ...kernel, chunks }, { ...buffers, ...gradients })];
   },
   plus(node, addend) {
     if (node.attributes.residual) return false;
@@ -180,7 +189,7 @@ const backwardInputOp: Op<Fold & { residual: boolean }> = {
     return [
       kernels.batchNormBackwardInput(
         matrix(x!),
-        { ...fold, float16: isHalfLike(x!, y!, options) },
+        { ...fold, float16: areHalf('batch_norm', [x!, gradient, addend, y], options) },
         {
           x: x!,
           gradient: gradient!,

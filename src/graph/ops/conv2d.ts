@@ -2,7 +2,16 @@ import { ShapeError } from '../../errors.js';
 import { type BatchNormFold, batchNormBackwardPartials, batchNormPartials } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/conv2d.js';
 import { sumLeading } from '../../kernels/reduce.js';
-import { isHalf, type LoweringOptions, type Op, requireShape, showShape, sizeOf, type Tensor } from '../graph.js';
+import {
+  areHalf,
+  isHalf,
+  type LoweringOptions,
+  type Op,
+  requireShape,
+  showShape,
+  sizeOf,
+  type Tensor,
+} from '../graph.js';
 import { matrix } from './batch-norm.js';
 
 type Conv2dShape = kernels.Conv2dShape;
@@ -16,10 +25,14 @@ function partsOf(w: Tensor, options: kernels.ConvolutionOptions): Tensor[] {
   return Array.from({ length: parts }, (_, i) => w.graph.view(w, `${w.name} row ${i}`, i * sizeOf(shape), shape));
 }
 
-/** How a convolution from x to y is computed. */
-const kernelOptions = (x: Tensor, y: Tensor, options: LoweringOptions): kernels.ConvolutionOptions => ({
-  workgroupMemory: options.workgroupMemory,
-  float16: { input: isHalf(x, options), output: isHalf(y, options) },
+/** How a convolution from x to y is computed, with `others` stored like y. */
+const kernelOptions = (
+  x: Tensor,
+  [y, ...others]: readonly [Tensor, ...(Tensor | undefined)[]],
+  options: LoweringOptions,
+): kernels.ConvolutionOptions => ({
+  workgroupMemory: options.workgroupMemory === true && !options.plainConvolutions,
+  float16: { input: isHalf(x, options), output: areHalf('conv2d', [y, ...others], options) },
 });
 
 /** The most chunks that there are on any device. */
@@ -37,17 +50,18 @@ const conv2dOp: Op<Conv2dShape> = {
     return [output];
   },
   lower({ inputs: [x, w, residual], outputs: [y, partials], attributes }, _, options) {
-    const how = kernelOptions(x!, y!, options);
+    const how = kernelOptions(x!, [y!, residual], options);
     const buffers = { x: x!, w: partsOf(w!, how), y: y!, residual };
     if (!partials || !options.plainConvolutions) {
       return [kernels.conv2dForward(attributes, { ...buffers, partials }, how)];
     }
     const { forward } = kernels.conv2dChunks(attributes, how);
-    const statistics = batchNormPartials(matrix(y!), { x: y!, partials }, forward);
+    const storage = { chunks: forward, float16: how.float16?.output };
+    const statistics = batchNormPartials(matrix(y!), { x: y!, partials }, storage);
     return [kernels.conv2dForward(attributes, buffers, how), statistics];
   },
   chunks: ({ inputs: [x], outputs: [y], attributes }, options) =>
-    kernels.conv2dChunks(attributes, kernelOptions(x!, y!, options)).forward,
+    kernels.conv2dChunks(attributes, kernelOptions(x!, [y!], options)).forward,
   statistics: (node) =>
     node.outputs[1] ??
     node.outputs[0]!.graph.amend(node, {}, [mostChunks(node.attributes, 'forward'), 3, node.attributes.outChannels]),
@@ -75,7 +89,7 @@ const conv2dActivatedOp: Op<Conv2dShape & { keep: boolean }> = {
     return keep ? [output, output] : [output];
   },
   lower({ inputs: [x, w, affine, residual], outputs: [y, activated], attributes }, _, options) {
-    const how = kernelOptions(x!, y!, options);
+    const how = kernelOptions(x!, [y!, residual], options);
     const activation = { affine: affine!, activated };
     return [kernels.conv2dForward(attributes, { x: x!, w: partsOf(w!, how), y: y!, residual, activation }, how)];
   },
@@ -95,7 +109,7 @@ const backwardDataOp: Op<BackwardData> = {
     const [gradient, w, ...rest] = inputs;
     const buffers = { gradient: gradient!, y: y!, residual: residual ? rest.shift() : undefined };
     const [x, figures, step] = rest;
-    const how = kernelOptions(gradient!, y!, options);
+    const how = kernelOptions(gradient!, [y!, buffers.residual, x], options);
     const batchNorm = fold && { x: x!, figures: figures!, step, fold };
     if (!options.plainConvolutions) {
       const reduction = batchNorm && { partials: partials!, batchNorm };
@@ -108,12 +122,16 @@ const backwardDataOp: Op<BackwardData> = {
       kernels.transposeFilter({ taps: kernel ** 2, inChannels, outChannels }, { x: w!, y: swapped }),
       kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(swapped, how), transposed: true }, how),
       ...(sums
-        ? [batchNormBackwardPartials(matrix(y!), fold, sums, { chunks: kernels.conv2dChunks(shape, how).backward })]
+        ? [
+            batchNormBackwardPartials(matrix(y!), { ...fold, float16: how.float16?.output }, sums, {
+              chunks: kernels.conv2dChunks(shape, how).backward,
+            }),
+          ]
         : []),
     ];
   },
   chunks: ({ inputs: [gradient], outputs: [y], attributes }, options) =>
-    kernels.conv2dChunks(attributes, kernelOptions(gradient!, y!, options)).backward,
+    kernels.conv2dChunks(attributes, kernelOptions(gradient!, [y!], options)).backward,
   plus(node, addend) {
     if (node.attributes.residual || node.attributes.fold) return false;
     addend.graph.amend(node, { inputs: [addend], attributes: { residual: true } });
@@ -134,7 +152,7 @@ const backwardWeightsOp: Op<Conv2dShape> = {
   float16: 0,
   outputs: (_, { kernel, inChannels, outChannels }) => [[kernel, kernel, inChannels, outChannels]],
   lower({ inputs: [x, gradient], outputs: [y], attributes }, scratch, options) {
-    const how = kernelOptions(x!, gradient!, options);
+    const how = kernelOptions(x!, [gradient!], options);
     const splits = kernels.conv2dSplits(attributes, how);
     const partials = scratch([splits, ...y!.shape]);
     return [
