@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { FeatureError, ShapeError } from '../../src/errors.js';
+import { NORMALIZATIONS } from '../../src/data/normalization.js';
+import { FeatureError, ShapeError, UsageError } from '../../src/errors.js';
 import { gradients } from '../../src/graph/differentiate.js';
 import { Graph, type Tensor } from '../../src/graph/graph.js';
 import { batchNormTraining } from '../../src/graph/ops/batch-norm.js';
@@ -7,6 +8,9 @@ import { conv2d } from '../../src/graph/ops/conv2d.js';
 import { add } from '../../src/graph/ops/elementwise.js';
 import { globalAveragePool } from '../../src/graph/ops/pool.js';
 import { Program } from '../../src/graph/program.js';
+import { Classifier } from '../../src/nn/classifier.js';
+import { OPTIMISER, Trainer } from '../../src/nn/trainer.js';
+import { wideResNet } from '../../src/nn/wide-resnet.js';
 import { engine } from '../support/gpu.js';
 import { noise } from '../support/numbers.js';
 
@@ -86,6 +90,28 @@ describe.runIf(hasFloat16).each([
 });
 
 describe('float16 is refused', () => {
+  it('with a perturbation, and by a trainer, before anything is on the device', async () => {
+    const network = wideResNet({ depth: 10, width: 1, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
+    const { bytes } = engine.counters;
+    const perturbation = { of: 'cross-entropy', temperature: 1, epsilon: 0.01 } as const;
+    await expect(Classifier.create(engine, network, { float16: true, perturbation })).rejects.toThrow(UsageError);
+    vi.spyOn(engine.device, 'features', 'get').mockReturnValue(new Set() as never);
+    const set = {
+      name: 'set',
+      images: new Uint8Array(4 * 3072),
+      labels: new Int32Array(4),
+      count: 4,
+      height: 32,
+      width: 32,
+    };
+    const schedule = { steps: 1, batch: 2, outlierBatch: 2, learningRate: 0.1, ...OPTIMISER };
+    const options = { ...schedule, dropout: 0, augment: false, shuffle: false, seed: 1, float16: true };
+    await expect(Trainer.create(engine, network, { inDistribution: set, outliers: set }, options)).rejects.toThrow(
+      FeatureError,
+    );
+    expect(engine.counters.bytes).toBe(bytes);
+  });
+
   it('on a device without shader-f16', async () => {
     const { graph, outputs } = network();
     vi.spyOn(engine.device, 'features', 'get').mockReturnValue(new Set() as never);
@@ -104,9 +130,9 @@ describe('float16 is refused', () => {
   it.runIf(hasFloat16)('where float32 is added to it, and for a view of it', async () => {
     const { graph, x, parameters } = network();
     const compile = (y: Tensor) => Program.compile(engine, graph, [globalAveragePool(y)], new Map(), { float16: true });
-    const residual = graph.input('residual', x.shape);
+    const residual = graph.input('residual', [2, 8, 8, 8]);
     const sum = conv2d(graph.input('more images', [2, 8, 8, 3]), parameters[0]!, { stride: 1, residual });
     await expect(compile(sum)).rejects.toThrow('residual float32');
-    await expect(compile(graph.view(x, 'part', 64, [1, 8, 8, 8]))).rejects.toThrow('cannot read part');
+    await expect(compile(graph.view(x, 'part', 64, [1, 4, 4, 16]))).rejects.toThrow('cannot read part');
   });
 });
