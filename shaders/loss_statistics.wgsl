@@ -21,7 +21,7 @@ var<workgroup> inside: array<vec4f, WORKGROUP>;
 var<workgroup> outside: array<vec4f, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   var sumIn = vec4f();
   var sumOut = vec4f();
   for (var n = lane; n < IN_COUNT; n += WORKGROUP) {
@@ -32,7 +32,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   }
   inside[lane] = sumIn;
   outside[lane] = sumOut;
-  for (var half = WORKGROUP / 2u; half > 0; half /= 2) {
+  // A count of turns that the compiler cannot know: it would write them out, and software drivers take seconds over that.
+  for (var half = select(WORKGROUP / 2u, 0u, group.x == 0xffffffffu); half > 0; half /= 2) {
     workgroupBarrier();
     if (lane < half) {
       inside[lane] += inside[lane + half];

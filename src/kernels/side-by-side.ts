@@ -50,10 +50,11 @@ export function sideBySide(sources: readonly Source[]): string {
       `fn ${prefix}main(${parameters.map(([, , name, type]) => `${name}: ${type}`).join(', ')}) {`,
     );
     const end = before + x * y * z;
+    const position = `vec3u(within % ${x}u, (within / ${x}u) % ${y}u, within / ${x * y}u)`;
     calls += `  ${i ? 'else ' : ''}if (at < ${end}u) {
     let within = at - ${before}u;
     let groups = vec3u(${x}u, ${y}u, ${z}u);
-    let group = vec3u(within % ${x}u, (within / ${x}u) % ${y}u, within / ${x * y}u);
+    let group = ${x === 1 ? `select(${position}, vec3u(0xffffffffu), never)` : position};
     ${prefix}main(${parameters.map(([, builtin]) => BUILTINS[builtin!]).join(', ')});
   }
 `;
@@ -75,6 +76,8 @@ fn main(
 ${subgroups ? '  @builtin(subgroup_invocation_id) invocation: u32,\n' : ''}) {
   const size = ${workgroup}u;
   let at = fused.y * all.x + fused.x;
+  // Kernels hide the counts of loops from compilers behind group.x, which therefore must not be a constant.
+  let never = fused.x == 0xffffffffu;
   if (at >= ${total}u) {
     return;
   }
