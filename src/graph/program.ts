@@ -80,7 +80,7 @@ export class Program {
     const largest = new Map<number, Tensor>();
     for (const [tensor, { slot }] of places) {
       const rival = largest.get(slot);
-      if (!rival || sizeOf(rival.shape) < sizeOf(tensor.shape)) largest.set(slot, tensor);
+      if (!rival || bytesOf(rival, options) < bytesOf(tensor, options)) largest.set(slot, tensor);
     }
     const storages = new Map<Tensor, Storage>();
     try {
