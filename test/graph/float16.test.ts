@@ -69,12 +69,13 @@ const norm = (values: Float32Array) => Math.hypot(...values);
 
 const hasFloat16 = engine.device.features.has('shader-f16');
 
+// Where the driver's cache is empty, a software adapter compiles two programs for each of these.
 describe.runIf(hasFloat16).each([
   { kernels: 'this adapter', adapter: {}, traits: {} },
   { kernels: 'a GPU', adapter: { software: false }, traits: {} },
   { kernels: 'an adapter without subgroups', adapter: { software: true }, traits: { subgroups: false } },
 ])('float16 activations, with the kernels of $kernels', ({ adapter, traits }) => {
-  it('give float32’s features and gradients but for rounding', async () => {
+  it('give float32’s features and gradients but for rounding', { timeout: 300_000 }, async () => {
     vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, ...adapter });
     vi.spyOn(engine, 'traits', 'get').mockReturnValue({ ...engine.traits, ...traits });
     const [half, full] = [await compute(true), await compute(false)];
