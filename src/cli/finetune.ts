@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
+import { requireFloat16 } from '../graph/program.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { type EnergyStatistics, type Margins, measureEnergies, proposeMargins } from '../nn/margins.js';
 import type { Network } from '../nn/network.js';
@@ -110,6 +111,7 @@ async function finetune(given: Arguments, command: Command): Promise<void> {
   );
 
   const engine = await openAnnouncedEngine(args);
+  if (prepared.options.float16) requireFloat16(engine);
   const measured = args.margins && !args.resume ? await measureMargins(engine, base, data) : undefined;
   if (measured && !args.json) console.log(marginLines(measured));
   const run = measured

@@ -89,6 +89,15 @@ describe.skipIf(!hasSwiftShader)('energate doctor, with SwiftShader from the npm
     expect(stdout).toMatch(/^kind +SwiftShader, on the CPU/m);
   });
 
+  it('has no float16, which fine-tuning says before it computes anything', async () => {
+    const output = join(folder, 'tuned.safetensors');
+    const args = ['finetune', '--float16', '--quiet', '--output', output];
+    const result = await start(CLI, args, { ENERGATE_ADAPTER: 'swiftshader' }).result;
+    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expect(said(result)).toEqual([expect.stringMatching(/^energate: float16 needs the feature shader-f16/)]);
+    expect(existsSync(output)).toBe(false);
+  });
+
   it('does not try a third time, and passes the exit code on, where SwiftShader does not start either', async () => {
     const cache = join(folder, 'damaged');
     await energate(['doctor'], { ...noDriver, XDG_CACHE_HOME: cache });
