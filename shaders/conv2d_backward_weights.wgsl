@@ -26,16 +26,7 @@ const HALF = false;     // D is
 const HALVES = false;   // one of them is
 const IN_WIDTH = 4;
 const OUT_WIDTH = 4;
-const BATCH = 1;
-const IN_H = 8;
-const IN_W = 8;
-const IN_C = 4;
-const OUT_H = 8;
-const OUT_W = 8;
-const OUT_C = 4;
-const KERNEL = 3;
-const STRIDE = 1;
-const PADDING = 1;
+// include: convolution_shape
 const SPLITS = 1;
 const COLUMNS = 1;
 const RUN = 4;

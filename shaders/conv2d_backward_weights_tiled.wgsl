@@ -4,43 +4,19 @@ enable f16; // where HALF
 //
 // GEMM: M = KERNEL^2 * IN_C filter rows, in quads of four input channels of a tap; N = OUT_C; K = BATCH * OUT_H * OUT_W pixels,
 // in segments of DEPTH of a row; each of SPLITS takes about as many rows. Tiles as in conv2d_tiled, a segment at a time: A is the
-// input's quads, under each quad's tap, and B the gradient's vectors.
+// input's quads, under each quad's tap, and B the gradient's vectors; a unit of either is a vector.
 //
 // Layouts: X (input), D (gradient of the output) are NHWC, P is [split, ky, kx, ci, co].
 alias Stored = vec4f; // unless HALF
 alias Stored = vec4h; // where HALF
 const HALF = false;   // X, D are stored as float16
-const BATCH = 1;
-const IN_H = 8;
-const IN_W = 8;
-const IN_C = 4;
-const OUT_H = 8;
-const OUT_W = 8;
-const OUT_C = 4;
-const KERNEL = 3;
-const STRIDE = 1;
-const PADDING = 1;
+// include: convolution_shape
 const SPLITS = 1;
-const DEPTH = 4;
-const ACROSS = 1;
-const DOWN = 64;       // WORKGROUP / ACROSS
-const QUADS = 1;
-const COLUMNS = 1;
-const TILE_QUADS = 64; // DOWN * QUADS
-const TILE_VECS = 1;   // ACROSS * COLUMNS
-const TILE = 260;      // vectors of workgroup memory: DEPTH * (TILE_QUADS + TILE_VECS)
-const A_UNITS = 4;     // vectors that an invocation lays into A
-const A_WHOLE = true;  // and every invocation as many
-const B_UNITS = 1;
-const B_WHOLE = false;
-const WORKGROUP = 64;
-const IN_VECS = IN_C / 4;
-const OUT_VECS = OUT_C / 4;
+// include: tile_shape
 const ALL_QUADS = KERNEL * KERNEL * IN_VECS;
 const ROW_SEGMENTS = (OUT_W + DEPTH - 1) / DEPTH;
 const ROWS = BATCH * OUT_H;
 const ROWS_PER_SPLIT = (ROWS + SPLITS - 1) / SPLITS;
-const B = DEPTH * TILE_QUADS; // where B begins in `tile`
 
 @group(0) @binding(0) var<storage, read> X: array<Stored>;
 @group(0) @binding(1) var<storage, read> D: array<Stored>;

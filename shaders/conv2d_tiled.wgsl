@@ -11,53 +11,18 @@ enable f16; // where HALF
 //
 // Layouts: X, Y, R, N are NHWC, W is the forward convolution's [ky, kx, in, out] in both directions; P, FIGURES and AFFINE as in
 // conv2d, with a chunk a workgroup of each column of the grid. The host guarantees that DEPTH divides IN_C, that ACROSS *
-// COLUMNS divides OUT_VECS, and that `tile` holds A and B, and what REDUCE needs.
+// COLUMNS divides OUT_VECS, and that `tile` holds A and B, and what REDUCE needs. A unit of A is a quad of four channels; one of B a
+// vector in forward, and four of four channels in backward-data.
 // include: pcg
 alias Stored = vec4f; // unless HALF
 alias Stored = vec4h; // where HALF
 const HALF = false;   // X, R, Y, Z, N are stored as float16
-const BATCH = 1;
-const IN_H = 8;
-const IN_W = 8;
-const IN_C = 4;
-const OUT_H = 8;
-const OUT_W = 8;
-const OUT_C = 4;
-const GRID_H = 8;     // pixels of one parity class: ceil(OUT_H / S) in backward-data, OUT_H in forward
-const GRID_W = 8;
-const KERNEL = 3;
-const STRIDE = 1;
-const PADDING = 1;
-const BACKWARD = false;
-const RESIDUAL = false;
-const ACTIVATE = true;
-const BOTH = true;
-const REDUCE = false;
-const STATISTICS = false; // REDUCE in forward
-const GRADIENTS = false;  // REDUCE in backward-data
-const RELU = true;        // of that batch norm, like the next three
-const DROPS = false;      // DROPOUT > 0
-const DROPOUT = 0.0;
-const STREAM = 0;
-const DEPTH = 4;
-const ACROSS = 1;
-const DOWN = 64;      // WORKGROUP / ACROSS
-const QUADS = 1;
-const COLUMNS = 1;
-const TILE_QUADS = 64; // DOWN * QUADS
-const TILE_VECS = 1;   // ACROSS * COLUMNS
-const TILE = 260;      // vectors of workgroup memory
-const A_UNITS = 1;     // quads of four channels that an invocation lays into A
-const A_WHOLE = true;  // and every invocation as many
-const B_UNITS = 1;     // vectors in forward, four of four channels in backward-data
-const B_WHOLE = false;
-const WORKGROUP = 64;
-const IN_VECS = IN_C / 4;
-const OUT_VECS = OUT_C / 4;
+// include: convolution_shape
+// include: convolution_store
+// include: tile_shape
 const ROW_QUADS = (GRID_W + 3) / 4;
 const ALL_QUADS = BATCH * GRID_H * ROW_QUADS;
 const WHOLE = GRID_W % 4 == 0 && OUT_W % GRID_W == 0; // no quad reaches past a row
-const B = DEPTH * TILE_QUADS; // where B begins in `tile`
 const SPACING = select(STRIDE, 1, BACKWARD); // of a quad's pixels in the input
 
 @group(0) @binding(0) var<storage, read> X: array<Stored>;
@@ -236,9 +201,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
   }
   // where REDUCE:
-  var pivot = vec4f();
-  let vec = i32(lane) % TILE_VECS; // where STATISTICS
-  pivot = tile[vec]; // where STATISTICS
+  let pivot = tile[i32(lane) % TILE_VECS]; // where STATISTICS
   workgroupBarrier();
   // unroll
   for (var j = 0; j < COLUMNS; j++) {

@@ -45,7 +45,7 @@ const halves = ({ float16: { input, output } = { input: false, output: false } }
 });
 
 /** Whether it is computed through workgroup memory. */
-const tiles = (
+const isTiled = (
   { inChannels, outChannels }: Omit<FilterShape, 'kernel'>,
   { workgroupMemory, float16 }: ConvolutionOptions,
 ) => workgroupMemory === true && inChannels % 4 === 0 && outChannels % 4 === 0 && float16?.input === float16?.output;
@@ -58,7 +58,7 @@ export function filterParts(
   filter: FilterShape,
   options: ConvolutionOptions = {},
 ): { parts: number; uniform: boolean } {
-  if (tiles(filter, options)) return { parts: 1, uniform: false };
+  if (isTiled(filter, options)) return { parts: 1, uniform: false };
   const { kernel, inChannels, outChannels } = filter;
   const rowElements = kernel * inChannels * outChannels;
   const fits = (rows: number) => outChannels % 4 === 0 && rows * rowElements * 4 <= MAX_UNIFORM_BYTES;
@@ -170,7 +170,7 @@ function convolution<B>(
     ...activationBindings(activation),
     ...reductionBindings(reduction),
   ];
-  if (tiles(shape, options) && !transposed) {
+  if (isTiled(shape, options) && !transposed) {
     return tile({
       shader: 'conv2d_tiled',
       constants: { ...constants, HALF: options.float16?.output ?? false },
@@ -321,7 +321,7 @@ export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {
   const { height, width } = conv2dOutput(shape);
   const rows = shape.batch * height;
   const splits = (most: number) => Math.ceil(rows / Math.ceil(rows / Math.min(rows, most)));
-  if (!tiles(shape, options)) return splits(options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS);
+  if (!isTiled(shape, options)) return splits(options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS);
   const [x, y] = tiledBackwardWeights(shape, 1, { x: 'x', gradient: 'gradient', partials: 'partials' }, {}).workgroups;
   return splits(Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), Math.ceil((rows * width) / LEAST_PIXELS)));
 }
@@ -372,7 +372,7 @@ export function conv2dBackwardWeights<B>(
   options: ConvolutionOptions = {},
 ): Dispatch<B> {
   const splits = conv2dSplits(shape, options);
-  if (tiles(shape, options)) return tiledBackwardWeights(shape, splits, buffers, options);
+  if (isTiled(shape, options)) return tiledBackwardWeights(shape, splits, buffers, options);
   const inWidth = vectorWidth(shape.inChannels);
   const rows = shape.kernel * (shape.inChannels / inWidth);
   return tile({
