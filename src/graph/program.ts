@@ -128,21 +128,21 @@ export class Program {
    * it. In a pass, pipeline and bind group 0 are others afterwards.
    */
   encode(into: GPUComputePassEncoder | GPUCommandEncoder): void {
-    if ('beginComputePass' in into) {
-      const pass = into.beginComputePass();
-      record(pass, this.dispatches);
-      pass.end();
-    } else {
-      record(into, this.dispatches);
-    }
+    if ('beginComputePass' in into) recordPass(into, this.dispatches);
+    else record(into, this.dispatches);
   }
 
-  /** One run: one pass, one submit. Returns at once; the GPU works on. */
-  run(): void {
+  /**
+   * One run: one pass, one submit. Returns at once; the GPU works on.
+   * @param most dispatches a submit, 1 or more: for runs so long that a watchdog would take the GPU for hung; results are the same bits
+   */
+  run(most = this.dispatches.length): void {
     this.engine.check();
-    const encoder = this.engine.device.createCommandEncoder();
-    this.encode(encoder);
-    this.engine.submit(encoder);
+    for (let start = 0; start < this.dispatches.length; start += most) {
+      const encoder = this.engine.device.createCommandEncoder();
+      recordPass(encoder, this.dispatches.slice(start, start + most));
+      this.engine.submit(encoder);
+    }
   }
 
   /**
@@ -185,6 +185,12 @@ export class Program {
   destroy(): void {
     for (const buffer of this.owned) this.engine.destroyBuffer(buffer);
   }
+}
+
+function recordPass(encoder: GPUCommandEncoder, dispatches: readonly PreparedDispatch[]): void {
+  const pass = encoder.beginComputePass();
+  record(pass, dispatches);
+  pass.end();
 }
 
 /** @throws FeatureError where a device cannot store float16 */

@@ -21,6 +21,8 @@ export interface HostRows {
 const CHUNK = 1024;
 /** Points that products are made with at once. */
 const POINTS = 4096;
+/** A submit's dispatches, each of at most {@link POINTS} points: some operating systems reset a GPU that works at one for two seconds. */
+const DISPATCHES = 8;
 
 /** A {@link Reduction} compiled for the GPU, in float32: chunks of images go through it one after the other. */
 export class RowProgram {
@@ -91,7 +93,7 @@ export class RowProgram {
       signal?.throwIfAborted();
       const count = Math.min(this.graph.count, total - start);
       for (const [tensor, data] of this.graph.chunk(rows, start, count)) this.program.write(tensor, data);
-      this.program.run();
+      this.program.run(DISPATCHES);
       const taken = this.program.read(...this.outputs).then((values) => take(values, start, count));
       taken.catch(() => {});
       // One chunk is queued behind the one that the device works at.

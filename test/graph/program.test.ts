@@ -36,6 +36,7 @@ function trainingStep() {
     program.write(state.step, step);
     program.write(state.halted, Uint32Array.of(0xffffffff));
     program.write(arena, noise(size, 1));
+    program.write(velocity, new Float32Array(size));
     program.write(x, noise(2 * 8 * 8 * 3, 2));
   };
   return { graph, arena, logits, found, offsets, fill, outputs: [logits, found] };
@@ -55,6 +56,23 @@ describe('a compiled training step', () => {
     expect(engine.counters).toEqual({ ...counters, submits: counters.submits + 201 });
     expect(after).not.toEqual(before);
     expect(after!.every(Number.isFinite)).toBe(true);
+    program.destroy();
+  });
+
+  it('may be cut into several submits, to the same bits', async () => {
+    const { graph, arena, outputs, fill } = trainingStep();
+    const program = await Program.compile(engine, graph, outputs);
+    const after = async (most?: number) => {
+      fill(program);
+      const { submits } = engine.counters;
+      program.run(most);
+      return { submits: engine.counters.submits - submits, values: await program.read(arena, ...outputs) };
+    };
+    const whole = await after();
+    const cut = await after(2);
+    expect(whole.submits).toBe(1);
+    expect(cut.submits).toBe(Math.ceil(program.dispatchCount / 2));
+    expect(cut.values).toEqual(whole.values);
     program.destroy();
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ImageSet } from '../../src/data/image-set.js';
 import type { Outputs } from '../../src/nn/classifier.js';
+import { RowProgram } from '../../src/nn/row-program.js';
 import { fitScores, fittedScores, type OutputMemory, scoreSets } from '../../src/nn/scorer.js';
 import { metrics } from '../../src/ood/metrics.js';
 import { fitArrays, SCORES, type ScoreOptions, type ScoreState, scoreArrays } from '../../src/ood/scores.js';
@@ -188,4 +189,24 @@ describe('fits on the GPU', async () => {
     expect(zeros(exact)).toHaveLength(2);
     expect(zeros(own.get('mahalanobis')!)).toHaveLength(2);
   });
+});
+
+it('a bank of a million neighbours is worked at in submits of bounded length', async () => {
+  const [count, points, size, k] = [8, 1_000_000, 4, 50];
+  const [features, bank] = [noise(count * size, 31), noise(points * size, 32)];
+  const shape = { count, classes: CLASSES, size };
+  const program = await RowProgram.compile(engine, shape, ({ features }) => [features.kthProduct(bank, k)]);
+  const { submits } = engine.counters;
+  const [actual] = await program.each({ features, logits: new Float32Array(count * CLASSES) });
+  program.destroy();
+  // At most 32,768 points each; and one to read.
+  expect(engine.counters.submits - submits).toBeGreaterThan(points / 32_768);
+  for (let n = 0; n < count; n++) {
+    const products = Float64Array.from({ length: points }, (_, m) => {
+      let sum = 0;
+      for (let i = 0; i < size; i++) sum += features[n * size + i]! * bank[m * size + i]!;
+      return sum;
+    }).sort();
+    expect(Math.abs(actual![n]! - products[points - k]!)).toBeLessThan(1e-6);
+  }
 });
