@@ -1,3 +1,4 @@
+import { Buffers } from '../../src/gpu/buffers.js';
 import { Engine, Graph, gatherImages, Program } from '../../src/index.js';
 import { stateInputs, stateLayout, uploadState } from '../../src/nn/device-state.js';
 import { wideResNetForward } from '../../src/nn/wide-resnet.js';
@@ -31,7 +32,7 @@ async function score(engine: Engine, { batch, ...config }: Workloads['score']): 
     augment: false,
   });
   const { features, logits } = wideResNetForward(normalised, unfolded.config, inputs.state);
-  const state = uploadState(engine, layout, unfolded);
+  const state = uploadState(new Buffers(engine), layout, unfolded);
   const program = await Program.compile(
     engine,
     graph,

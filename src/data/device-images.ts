@@ -1,4 +1,5 @@
-import type { Engine, Storage } from '../gpu/engine.js';
+import type { Buffers } from '../gpu/buffers.js';
+import type { Storage } from '../gpu/engine.js';
 import type { Graph, Tensor } from '../graph/graph.js';
 import type { GatherSource } from '../graph/ops/gather-images.js';
 import { type ImageSource, type Images, isInMemory, readImages } from './image-set.js';
@@ -19,19 +20,20 @@ const PIECE = 2 ** 24;
  * @param rows images a batch
  * @throws DataError where images cannot be read
  */
-export async function uploadImages(engine: Engine, set: Images, rows: number): Promise<DeviceImages> {
+export async function uploadImages(buffers: Buffers, set: Images, rows: number): Promise<DeviceImages> {
+  const { engine } = buffers;
   const bytesPerImage = set.height * set.width * 3;
   const { maxStorageBufferBindingSize, maxBufferSize } = engine.device.limits;
   const perChunk = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / bytesPerImage);
   const label = `images of ${set.name}`;
   if (!isInMemory(set) && set.count > perChunk) {
-    const storage = whole(engine.createBuffer(label, rows * bytesPerImage));
+    const storage = whole(buffers.create(label, rows * bytesPerImage));
     return { chunks: [{ storage, start: 0, count: rows }], streamed: set };
   }
   const chunks = [];
   for (let start = 0; start < set.count; start += perChunk) {
     const count = Math.min(perChunk, set.count - start);
-    const storage = whole(engine.createBuffer(label, count * bytesPerImage));
+    const storage = whole(buffers.create(label, count * bytesPerImage));
     chunks.push({ storage, start, count });
     // Multiples of four images, so that each piece begins at a whole word.
     const piece = isInMemory(set) ? count : Math.floor(PIECE / bytesPerImage / 4) * 4;

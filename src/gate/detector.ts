@@ -92,9 +92,17 @@ export class Detector {
   static async of(engine: Engine, gate: Gate, { batch = 16 }: { batch?: number } = {}): Promise<Detector> {
     const { network, score, temperature, epsilon, fit } = gate;
     const perturbation = findScore(score).perturbation?.({ temperature, epsilon }, fit);
+    const pictures = await DevicePictures.create(engine, SIZE);
     const plain = await Classifier.create(engine, network, { batch });
-    const perturbed = perturbation && (await Classifier.create(engine, network, { batch, perturbation }));
-    return new Detector(gate, { engine, plain, perturbed, pictures: await DevicePictures.create(engine, SIZE) });
+    let perturbed: Classifier | undefined;
+    try {
+      perturbed = perturbation && (await Classifier.create(engine, network, { batch, perturbation }));
+      return new Detector(gate, { engine, plain, perturbed, pictures });
+    } catch (error) {
+      plain.destroy();
+      perturbed?.destroy();
+      throw error;
+    }
   }
 
   /** The thresholds in use: one, or one a class. */

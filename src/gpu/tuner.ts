@@ -1,6 +1,7 @@
 import type { Dispatch } from '../kernels/dispatch.js';
 import { SHADERS } from '../kernels/shaders.js';
 import { type Tile, tile, tilesFor } from '../kernels/tiles.js';
+import { Buffers } from './buffers.js';
 import { type Engine, record } from './engine.js';
 
 /** Where a tuner's findings stay from one run to the next. */
@@ -98,9 +99,12 @@ const ROUNDS = 5;
 
 /** Each tile's best of five samples, in turn, on zeros. */
 async function measureTiles(engine: Engine, kernel: Sized, tiles: readonly Tile[]): Promise<number[]> {
-  const buffers = kernel.bindings.map((size) => engine.createBuffer(`${kernel.shader}, to be timed`, size));
-  const bindings = buffers.map((buffer) => ({ buffer, offset: 0, size: buffer.size }));
+  const buffers = new Buffers(engine);
   try {
+    const bindings = kernel.bindings.map((size) => {
+      const buffer = buffers.create(`${kernel.shader}, to be timed`, size);
+      return { buffer, offset: 0, size: buffer.size };
+    });
     const prepared = tiles.map((choice) => engine.prepare(tile({ ...kernel, bindings }, choice)));
     // Only the fixed tile has to fit the device.
     const dispatches = await Promise.all(prepared.map((of, i) => (i === 0 ? of : of.catch(() => undefined))));
@@ -124,6 +128,6 @@ async function measureTiles(engine: Engine, kernel: Sized, tiles: readonly Tile[
     }
     return best;
   } finally {
-    for (const buffer of buffers) engine.destroyBuffer(buffer);
+    buffers.destroy();
   }
 }

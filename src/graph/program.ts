@@ -1,4 +1,5 @@
 import { DeviceError, FeatureError } from '../errors.js';
+import { Buffers } from '../gpu/buffers.js';
 import { type Engine, type PreparedDispatch, record, type Storage } from '../gpu/engine.js';
 import type { Dispatch } from '../kernels/dispatch.js';
 import { type Tile, tile } from '../kernels/tiles.js';
@@ -17,7 +18,7 @@ export class Program {
   private readonly engine: Engine;
   private readonly dispatches: readonly PreparedDispatch[];
   private readonly storages: ReadonlyMap<Tensor, Storage>;
-  private readonly owned: readonly GPUBuffer[];
+  private readonly owned: Buffers;
   /** Bytes of GPU memory of its own: computed tensors and inputs that were not bound. */
   readonly bytes: number;
   /** The most bytes of computed tensors alive at once: the least any plan could do with. */
@@ -27,14 +28,14 @@ export class Program {
     engine: Engine,
     dispatches: readonly PreparedDispatch[],
     storages: ReadonlyMap<Tensor, Storage>,
-    owned: readonly GPUBuffer[],
+    owned: Buffers,
     peakBytes: number,
   ) {
     this.engine = engine;
     this.dispatches = dispatches;
     this.storages = storages;
     this.owned = owned;
-    this.bytes = owned.reduce((sum, buffer) => sum + buffer.size, 0);
+    this.bytes = owned.bytes;
     this.peakBytes = peakBytes;
   }
 
@@ -70,13 +71,7 @@ export class Program {
       shared: sharedBuffers(bindings),
     });
     for (const [tensor, bound] of bindings) requireBindable(tensor, bound, { graph, outputs, slots, places });
-    const owned: GPUBuffer[] = [];
-    const create = (label: string, size: number) => {
-      const buffer = engine.createBuffer(label, size);
-      owned.push(buffer);
-      return buffer;
-    };
-
+    const owned = new Buffers(engine);
     const largest = new Map<number, Tensor>();
     for (const [tensor, { slot }] of places) {
       const rival = largest.get(slot);
@@ -87,7 +82,7 @@ export class Program {
       const bound = new Map([...bindings].map(([tensor, storage]) => [places.get(tensor)?.slot, storage]));
       const starts = slots.map((size, slot) => {
         const { name, shape } = largest.get(slot)!;
-        return bound.get(slot) ?? { buffer: create(`${name} (${showShape(shape)})`, size), offset: 0 };
+        return bound.get(slot) ?? { buffer: owned.create(`${name} (${showShape(shape)})`, size), offset: 0 };
       });
       for (const [tensor, { slot, offset }] of places) {
         const start = starts[slot]!;
@@ -96,7 +91,7 @@ export class Program {
       for (const input of graph.inputs) {
         const size = sizeOf(input.shape) * 4;
         const bound = bindings.get(input);
-        storages.set(input, bound ?? { buffer: create(input.name, size), offset: 0, size });
+        storages.set(input, bound ?? { buffer: owned.create(input.name, size), offset: 0, size });
       }
       const storageOf = (tensor: Tensor): Storage => {
         const known = storages.get(tensor);
@@ -113,7 +108,7 @@ export class Program {
       await engine.settle();
       return new Program(engine, prepared, storages, owned, peakBytes);
     } catch (error) {
-      for (const buffer of owned) engine.destroyBuffer(buffer);
+      owned.destroy();
       throw error;
     }
   }
@@ -183,7 +178,7 @@ export class Program {
 
   /** Free the program's own buffers. */
   destroy(): void {
-    for (const buffer of this.owned) this.engine.destroyBuffer(buffer);
+    this.owned.destroy();
   }
 }
 

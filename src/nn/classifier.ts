@@ -1,5 +1,6 @@
 import { type Images, readImages } from '../data/image-set.js';
 import { UsageError } from '../errors.js';
+import { Buffers } from '../gpu/buffers.js';
 import type { Engine } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
 import { Graph, type Tensor } from '../graph/graph.js';
@@ -8,7 +9,7 @@ import { inputStep, nearestMeanResidual, odinSeed } from '../graph/ops/input-ste
 import { matmul } from '../graph/ops/matmul.js';
 import { Program, requireFloat16 } from '../graph/program.js';
 import type { Perturbation } from '../ood/scores/score.js';
-import { type DeviceState, stateInputs, stateLayout, uploadState } from './device-state.js';
+import { stateInputs, stateLayout, uploadState } from './device-state.js';
 import { foldBatchNorms, foldedInputs } from './folding.js';
 import { featuresOf, type Network } from './network.js';
 import { foldedForward, type StateTensors, wideResNetForward } from './wide-resnet.js';
@@ -32,7 +33,7 @@ export class Classifier {
   readonly bytesPerImage: number;
   private readonly engine: Engine;
   private readonly program: Program;
-  private readonly state: DeviceState;
+  private readonly buffers: Buffers;
   private readonly tensors: { pixels: Tensor; features: Tensor; logits: Tensor };
   private working: Promise<unknown> = Promise.resolve();
 
@@ -41,14 +42,14 @@ export class Classifier {
     network: Network,
     batch: number,
     bytesPerImage: number,
-    compiled: { program: Program; state: DeviceState; tensors: { pixels: Tensor; features: Tensor; logits: Tensor } },
+    compiled: { program: Program; buffers: Buffers; tensors: { pixels: Tensor; features: Tensor; logits: Tensor } },
   ) {
     this.engine = engine;
     this.network = network;
     this.batch = batch;
     this.bytesPerImage = bytesPerImage;
     this.program = compiled.program;
-    this.state = compiled.state;
+    this.buffers = compiled.buffers;
     this.tensors = compiled.tensors;
   }
 
@@ -93,28 +94,36 @@ export class Classifier {
     const folded = foldedInputs(graph, norms);
     const stepped = perturbation && perturbed(graph, images, network, inputs.state, perturbation);
     const { features, logits } = foldedForward(stepped?.images ?? images, network.config, inputs.state, folded.affine);
-    const state = uploadState(engine, layout, network);
-    const program = await Program.compile(
-      engine,
-      graph,
-      [features, logits],
-      new Map([
-        [inputs.parameters, state.parameters],
-        [inputs.statistics, state.statistics],
-      ]),
-      { float16 },
-    );
-    program.write(folded.input, norms.data);
-    for (const [tensor, data] of stepped?.inputs ?? []) program.write(tensor, data);
-    program.write(
-      indices,
-      Uint32Array.from({ length: batch }, (_, i) => i),
-    );
-    return new Classifier(engine, network, batch, height * width * 3, {
-      program,
-      state,
-      tensors: { pixels, features, logits },
-    });
+    const buffers = new Buffers(engine);
+    let program: Program | undefined;
+    try {
+      const state = uploadState(buffers, layout, network);
+      program = await Program.compile(
+        engine,
+        graph,
+        [features, logits],
+        new Map([
+          [inputs.parameters, state.parameters],
+          [inputs.statistics, state.statistics],
+        ]),
+        { float16 },
+      );
+      program.write(folded.input, norms.data);
+      for (const [tensor, data] of stepped?.inputs ?? []) program.write(tensor, data);
+      program.write(
+        indices,
+        Uint32Array.from({ length: batch }, (_, i) => i),
+      );
+      return new Classifier(engine, network, batch, height * width * 3, {
+        program,
+        buffers,
+        tensors: { pixels, features, logits },
+      });
+    } catch (error) {
+      program?.destroy();
+      buffers.destroy();
+      throw error;
+    }
   }
 
   /**
@@ -202,8 +211,7 @@ export class Classifier {
   /** Free the classifier's GPU memory. */
   destroy(): void {
     this.program.destroy();
-    this.engine.destroyBuffer(this.state.parameters.buffer);
-    this.engine.destroyBuffer(this.state.statistics.buffer);
+    this.buffers.destroy();
   }
 }
 

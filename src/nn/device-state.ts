@@ -1,4 +1,5 @@
-import type { Engine, Storage } from '../gpu/engine.js';
+import type { Buffers } from '../gpu/buffers.js';
+import type { Storage } from '../gpu/engine.js';
 import type { Graph, Tensor } from '../graph/graph.js';
 import { Arena } from './arena.js';
 import { type Network, stateShapes, type Values, type WideResNetConfig } from './network.js';
@@ -65,9 +66,9 @@ export interface DeviceState {
 }
 
 /** Upload a network's state. */
-export function uploadState(engine: Engine, layout: StateLayout, network: Network): DeviceState {
+export function uploadState(buffers: Buffers, layout: StateLayout, network: Network): DeviceState {
   return {
-    parameters: engine.upload('parameters', packArena(layout.parameters, network.state)),
-    statistics: engine.upload('running statistics', packArena(layout.statistics, network.state)),
+    parameters: buffers.upload('parameters', packArena(layout.parameters, network.state)),
+    statistics: buffers.upload('running statistics', packArena(layout.statistics, network.state)),
   };
 }

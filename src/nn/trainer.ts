@@ -3,6 +3,7 @@ import { Feed } from '../data/feed.js';
 import { type ImageProperties, type Images, requireLabels, sourceOf } from '../data/image-set.js';
 import { Sampler } from '../data/sampler.js';
 import { DivergenceError, UsageError } from '../errors.js';
+import { Buffers } from '../gpu/buffers.js';
 import type { Engine, Storage } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
 import { Graph, type Tensor } from '../graph/graph.js';
@@ -105,7 +106,7 @@ export class Trainer {
   private readonly layout: StateLayout;
   private readonly program: Program;
   private readonly tensors: StepTensors;
-  private readonly buffers: readonly GPUBuffer[];
+  private readonly buffers: Buffers;
   private readonly labels: Int32Array;
   /** Of the in-distribution images, then of the outliers. */
   private readonly feeds: readonly Feed[];
@@ -121,7 +122,7 @@ export class Trainer {
     layout: StateLayout;
     program: Program;
     tensors: StepTensors;
-    buffers: readonly GPUBuffer[];
+    buffers: Buffers;
     labels: Int32Array;
     feeds: readonly Feed[];
     step: number;
@@ -158,53 +159,49 @@ export class Trainer {
     if (options.float16) requireFloat16(engine);
 
     const layout = stateLayout(network.config);
-    const device = uploadState(engine, layout, network);
-    const velocity = engine.upload(
-      'velocity',
-      state.velocity ? packArena(layout.parameters, state.velocity) : new Float32Array(layout.parameters.size),
-    );
-    const halted = engine.upload('halted', Uint32Array.of(NOT_HALTED));
-    const images = await Promise.all([
-      uploadImages(engine, data.inDistribution, options.batch),
-      ...(data.outliers ? [uploadImages(engine, data.outliers, options.outlierBatch)] : []),
-    ]);
-    const { graph, bindings, ...tensors } = trainingStep(network, layout, images, data.inDistribution, options);
-    const program = await Program.compile(
-      engine,
-      graph,
-      [],
-      new Map([
-        [tensors.parameters, device.parameters],
-        [tensors.statistics, device.statistics],
-        [tensors.velocity, velocity],
-        [tensors.halted, halted],
-        ...bindings,
-      ]),
-      { float16: options.float16 },
-    );
-    const { seed, shuffle } = options;
-    const feed = (i: number, set: Images, name: string, rows: number) =>
-      new Feed(engine, images[i]!, new Sampler(set.count, { seed, name, shuffle }), rows);
-    return new Trainer({
-      options,
-      engine,
-      base: network,
-      layout,
-      program,
-      tensors,
-      buffers: [
-        ...[device.parameters, device.statistics, velocity, halted].map(({ buffer }) => buffer),
-        ...images.flatMap(({ chunks }) => chunks.map(({ storage }) => storage.buffer)),
-      ],
-      labels,
-      feeds: [
-        feed(0, data.inDistribution, 'in-distribution', options.batch),
+    const buffers = new Buffers(engine);
+    try {
+      const device = uploadState(buffers, layout, network);
+      const velocity = buffers.upload(
+        'velocity',
+        state.velocity ? packArena(layout.parameters, state.velocity) : new Float32Array(layout.parameters.size),
+      );
+      const halted = buffers.upload('halted', Uint32Array.of(NOT_HALTED));
+      const sets: { name: string; set: Images; rows: number }[] = [
+        { name: 'in-distribution', set: data.inDistribution, rows: options.batch },
         ...(data.outliers && options.outlierBatch > 0
-          ? [feed(1, data.outliers, 'outliers', options.outlierBatch)]
+          ? [{ name: 'outliers', set: data.outliers, rows: options.outlierBatch }]
           : []),
-      ],
-      step: state.step,
-    });
+      ];
+      const images: DeviceImages[] = [];
+      // One after the other: where one fails, no other goes on making buffers.
+      for (const { set, rows } of sets) images.push(await uploadImages(buffers, set, rows));
+      const { graph, bindings, ...tensors } = trainingStep(network, layout, images, data.inDistribution, options);
+      const { seed, shuffle } = options;
+      const feeds = sets.map(
+        ({ name, set, rows }, i) => new Feed(engine, images[i]!, new Sampler(set.count, { seed, name, shuffle }), rows),
+      );
+      const program = await Program.compile(
+        engine,
+        graph,
+        [],
+        new Map([
+          [tensors.parameters, device.parameters],
+          [tensors.statistics, device.statistics],
+          [tensors.velocity, velocity],
+          [tensors.halted, halted],
+          ...bindings,
+        ]),
+        { float16: options.float16 },
+      );
+      return new Trainer({
+        ...{ options, engine, layout, program, tensors, buffers, labels },
+        ...{ base: network, feeds, step: state.step },
+      });
+    } catch (error) {
+      buffers.destroy();
+      throw error;
+    }
   }
 
   /** Steps submitted so far. */
@@ -338,7 +335,7 @@ export class Trainer {
   /** Free the trainer's GPU memory. */
   destroy(): void {
     this.program.destroy();
-    for (const buffer of this.buffers) this.engine.destroyBuffer(buffer);
+    this.buffers.destroy();
   }
 }
 
@@ -382,7 +379,6 @@ export function trainingStep(
   const bindings: [Tensor, Storage][] = [];
   const rows = [options.batch, options.outlierBatch];
   images.forEach((set, i) => {
-    if (rows[i] === 0) return;
     const part = imageSource(graph, i === 0 ? 'in-distribution' : 'outlier', set, rows[i]!);
     sources.push(part.source);
     bindings.push(...part.bindings);

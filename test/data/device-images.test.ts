@@ -4,7 +4,8 @@ import { Feed } from '../../src/data/feed.js';
 import type { ImageSet, ImageSource } from '../../src/data/image-set.js';
 import { Sampler } from '../../src/data/sampler.js';
 import { UsageError } from '../../src/errors.js';
-import type { Engine, Storage } from '../../src/gpu/engine.js';
+import { Buffers } from '../../src/gpu/buffers.js';
+import type { Engine } from '../../src/gpu/engine.js';
 import { Graph } from '../../src/graph/graph.js';
 import { gatherImages } from '../../src/graph/ops/gather-images.js';
 import { Program } from '../../src/graph/program.js';
@@ -24,6 +25,7 @@ function limited(limits: { maxStorageBufferBindingSize: number; maxBufferSize: n
   return {
     device: { limits },
     createBuffer: engine.createBuffer.bind(engine),
+    destroyBuffer: engine.destroyBuffer.bind(engine),
     write: engine.write.bind(engine),
   } as unknown as Engine;
 }
@@ -31,15 +33,17 @@ const LIMITS = { maxStorageBufferBindingSize: 40, maxBufferSize: 1000 };
 
 describe('an image set on the GPU', () => {
   it('is one buffer where the limits allow', async () => {
-    const { chunks } = await uploadImages(engine, set, 4);
+    const buffers = new Buffers(engine);
+    const { chunks } = await uploadImages(buffers, set, 4);
     expect(chunks).toMatchObject([{ start: 0, count: 7 }]);
-    release(chunks);
+    buffers.destroy();
   });
 
   it.each([LIMITS, { maxStorageBufferBindingSize: 1000, maxBufferSize: 40 }])(
     'is cut between images by %j',
     async (limits) => {
-      const { chunks } = await uploadImages(limited(limits), set, 4);
+      const buffers = new Buffers(limited(limits));
+      const { chunks } = await uploadImages(buffers, set, 4);
       expect(chunks.map(({ start, count }) => [start, count])).toEqual([
         [0, 3],
         [3, 3],
@@ -47,13 +51,14 @@ describe('an image set on the GPU', () => {
       ]);
       const bytes = await engine.read(chunks.map(({ storage }) => storage));
       expect(bytes.flatMap((chunk) => [...new Uint8Array(chunk)])).toEqual([...set.images]);
-      release(chunks);
+      buffers.destroy();
     },
   );
 
   it('batches are gathered across the cuts', async () => {
     const indices = [6, 2, 3, 0, 5, 2];
-    const images = await uploadImages(limited(LIMITS), set, indices.length);
+    const buffers = new Buffers(limited(LIMITS));
+    const images = await uploadImages(buffers, set, indices.length);
     const graph = new Graph();
     const step = graph.input('step', [4], 'u32');
     const { source, bindings } = imageSource(graph, 'tiny', images, indices.length);
@@ -68,7 +73,7 @@ describe('an image set on the GPU', () => {
     program.run();
     const [pixels] = await program.read(y);
     program.destroy();
-    release(images.chunks);
+    buffers.destroy();
     const expected = indices.flatMap((index) => [...set.images.subarray(index * 12, index * 12 + 12)]);
     expect(Array.from(pixels!, Math.round)).toEqual(expected);
   });
@@ -83,15 +88,17 @@ describe('a set that is not in memory', () => {
   };
 
   it('is uploaded where it fits one buffer', async () => {
-    const { chunks, streamed } = await uploadImages(engine, source, 4);
+    const buffers = new Buffers(engine);
+    const { chunks, streamed } = await uploadImages(buffers, source, 4);
     expect(streamed).toBeUndefined();
     const [read] = await engine.read(chunks.map(({ storage }) => storage));
     expect([...new Uint8Array(read!)]).toEqual([...bytes]);
-    release(chunks);
+    buffers.destroy();
   });
 
   it('else is read a batch at a time, ahead of the step', async () => {
-    const images = await uploadImages(limited(LIMITS), source, 3);
+    const buffers = new Buffers(limited(LIMITS));
+    const images = await uploadImages(buffers, source, 3);
     expect(images).toMatchObject({ streamed: source, chunks: [{ start: 0, count: 3 }] });
     const feed = new Feed(engine, images, new Sampler(7, { seed: 1, name: 'x', shuffle: false }), 3);
     expect(() => feed.load(0)).toThrow(new UsageError('the images of step 1 are not read yet: await ready() first'));
@@ -107,10 +114,6 @@ describe('a set that is not in memory', () => {
       const [rows] = await engine.read(images.chunks.map(({ storage }) => storage));
       expect([...new Uint8Array(rows!)]).toEqual([...(await source.gather(indices))]);
     }
-    release(images.chunks);
+    buffers.destroy();
   });
 });
-
-function release(chunks: readonly { storage: Storage }[]): void {
-  for (const { storage } of chunks) engine.destroyBuffer(storage.buffer);
-}

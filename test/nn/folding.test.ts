@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { stream } from '../../src/data/random.js';
+import { Buffers } from '../../src/gpu/buffers.js';
 import { Graph } from '../../src/graph/graph.js';
 import { Program } from '../../src/graph/program.js';
 import { stateInputs, stateLayout, uploadState } from '../../src/nn/device-state.js';
@@ -31,7 +32,7 @@ function network(depth: number, width: number): Network {
 it.each([1, 2])('folds batch norm into the convolutions of a WRN-10-%i: the same logits', async (width) => {
   const net = network(10, width);
   const layout = stateLayout(net.config);
-  const state = uploadState(engine, layout, net);
+  const state = uploadState(new Buffers(engine), layout, net);
   const graph = new Graph();
   const inputs = stateInputs(graph, layout);
   const images = graph.input('images', [3, 32, 32, 3]);
