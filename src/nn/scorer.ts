@@ -46,6 +46,11 @@ interface Progress {
   signal?: AbortSignal | undefined;
 }
 
+interface ScoringOptions extends Progress {
+  fits?: Fits | undefined;
+  onArrays?: boolean;
+}
+
 /** Those of the scores that have to be fitted on training images before they can be computed. */
 export const fittedScores = (names: readonly string[]): string[] => names.filter((name) => findScore(name).fit);
 
@@ -91,25 +96,43 @@ export async function fitScores(
  * @returns one entry a set, in order
  * @throws UsageError for a score that does not exist, or was to be fitted and is not
  */
-export async function scoreSets(
+export function scoreSets(
   engine: Engine,
   network: Network,
   sets: readonly Images[],
   names: readonly string[],
-  options: ScoreOptions & Progress & { fits?: Fits | undefined; onArrays?: boolean } = {},
+  options: ScoreOptions & ScoringOptions = {},
 ): Promise<SetScores[]> {
-  const { fits = new Map<string, ScoreState>(), onArrays, onProgress, signal, memory, ...scoreOptions } = options;
-  const missing = fittedScores(names).find((name) => !fits.has(name));
+  const { temperature, epsilon, ...rest } = options;
+  const variants = new Map(names.map((score) => [score, { score, temperature, epsilon }]));
+  return scoreVariants(engine, network, sets, variants, rest);
+}
+
+/**
+ * As {@link scoreSets}, of scores with options of their own, so that one score may be there several times over.
+ * @param variants by the name that the scores get in what is returned
+ */
+export async function scoreVariants(
+  engine: Engine,
+  network: Network,
+  sets: readonly Images[],
+  variants: ReadonlyMap<string, ScoreOptions & { readonly score: string }>,
+  options: ScoringOptions = {},
+): Promise<SetScores[]> {
+  const { fits = new Map<string, ScoreState>(), onArrays, onProgress, signal, memory } = options;
+  const missing = fittedScores(Array.from(variants.values(), ({ score }) => score)).find((name) => !fits.has(name));
   if (missing) throw new UsageError(`${missing} must be fitted on training images first`);
   const { classes } = network.config;
-  const perturbations = new Map(names.map((name) => [name, perturbationOf(name, scoreOptions, fits)]));
+  const perturbations = new Map(
+    Array.from(variants, ([name, variant]) => [name, perturbationOf(variant.score, variant, fits)]),
+  );
   const asked = new Asked(engine, network, { onProgress, signal, memory });
   const count = Math.max(1, ...sets.map((set) => set.count));
   const shape = { count, classes, size: featuresOf(network.config) };
   const scorers = new Map<string, Scorer>();
   const scoreSet = async (set: Images): Promise<SetScores> => {
     const logits = new Float32Array(set.count * classes);
-    const scores = new Map(names.map((name) => [name, new Float64Array(set.count)]));
+    const scores = new Map(Array.from(variants.keys(), (name) => [name, new Float64Array(set.count)]));
     let start = 0;
     for (const piece of knownPieces(set)) {
       const plain = await asked.about(piece);
@@ -123,9 +146,9 @@ export async function scoreSets(
     return { logits, scores };
   };
   try {
-    for (const name of names) {
-      const settings = { ...scoreOptions, classes, head: headOf(network), state: fits.get(name) };
-      const score = findScore(name);
+    for (const [name, variant] of variants) {
+      const settings = { ...variant, classes, head: headOf(network), state: fits.get(variant.score) };
+      const score = findScore(variant.score);
       scorers.set(name, onArrays ? arrayScorer(score, settings) : await deviceScorer(engine, shape, score, settings));
     }
     const results: SetScores[] = [];

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { FolderMemory } from '../../src/cli/experiment/memory.js';
 import { syntheticImages, syntheticOod } from '../../src/data/synthetic/index.js';
 import { Classifier } from '../../src/nn/classifier.js';
 import { encodeNetwork } from '../../src/nn/network-file.js';
@@ -139,8 +140,11 @@ describe('experiment table2', () => {
 
 describe('experiment temperature', () => {
   it('is the energy at each T from 1 to 1000', async () => {
+    const read = vi.spyOn(FolderMemory.prototype, 'get');
     const result = await inProcess(run('temperature', 'T', '--protocol', 'full'));
     expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(read, 'each set once, for all T').toHaveBeenCalledTimes(3);
+    read.mockRestore();
     const classifier = await Classifier.create(engine, reference.network());
     const [inside, outside] = [await classifier.run(sets.in), await classifier.run(sets.svhn)];
     classifier.destroy();

@@ -1,8 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { ImageSet } from '../../src/data/image-set.js';
 import type { Outputs } from '../../src/nn/classifier.js';
 import { RowProgram } from '../../src/nn/row-program.js';
-import { fitScores, fittedScores, type OutputMemory, scoreSets } from '../../src/nn/scorer.js';
+import { fitScores, fittedScores, type OutputMemory, scoreSets, scoreVariants } from '../../src/nn/scorer.js';
 import { metrics } from '../../src/ood/metrics.js';
 import { fitArrays, SCORES, type ScoreOptions, type ScoreState, scoreArrays } from '../../src/ood/scores.js';
 import { engine } from '../support/gpu.js';
@@ -87,6 +87,21 @@ describe('the GPU, in float32, scores as float64 does', async () => {
       expect(Math.abs(actual[n]! - value)).toBeLessThan(1e-6 * Math.abs(value) + 4e-6);
     }
   });
+});
+
+it('variants of scores ask about each image once, and are each what it is alone', async () => {
+  const variants = new Map<string, ScoreOptions & { score: string }>([
+    ...[1, 10, 1000].map((temperature) => [`T = ${temperature}`, { score: 'energy', temperature }] as const),
+    ['gen', { score: 'gen' }],
+  ]);
+  const asking = vi.spyOn(memory, 'get');
+  const [together] = await scoreVariants(engine, network, [images], variants, { memory });
+  expect(asking).toHaveBeenCalledTimes(1);
+  asking.mockRestore();
+  expect([...together!.scores.keys()]).toEqual([...variants.keys()]);
+  for (const [name, { score, ...own }] of variants) {
+    expect(together!.scores.get(name)).toEqual(await onGpu(images, score, own));
+  }
 });
 
 describe('float32 loses no ranks', () => {

@@ -1,5 +1,5 @@
 import type { Engine } from '../../gpu/engine.js';
-import { type SetScores, scoreSets } from '../../nn/scorer.js';
+import { scoreVariants } from '../../nn/scorer.js';
 import { AVERAGE, evaluate } from '../../ood/evaluate.js';
 import { dashOf, type Line, lines } from '../../report/charts.js';
 import type { Colour } from '../../report/draw.js';
@@ -18,18 +18,13 @@ export async function temperature(engine: Engine, context: Context): Promise<Out
   const sets = [inputs.inDistribution, ...inputs.ood];
   const total = sets.reduce((sum, { count }) => sum + count, 0);
   const progress = startProgress({ label: 'score', total, unit: 'images', quiet });
-  const scored: SetScores[][] = [];
-  for (const [i, temperature] of TEMPERATURES.entries()) {
-    // The network is asked for the first, and remembered for the others.
-    const onProgress = i === 0 ? (done: number) => progress.update(done) : undefined;
-    scored.push(await scoreSets(engine, network, sets, ['energy'], { temperature, memory, signal, onProgress }));
-  }
+  const energies = new Map(TEMPERATURES.map((temperature) => [String(temperature), { score: 'energy', temperature }]));
+  const onProgress = (done: number) => progress.update(done);
+  const scored = await scoreVariants(engine, network, sets, energies, { memory, signal, onProgress });
   progress.end();
-  const scoresOf = (set: number) =>
-    new Map(TEMPERATURES.map((T, i) => [String(T), scored[i]![set]!.scores.get('energy')!] as const));
   const evaluation = evaluate({
-    inDistribution: scoresOf(0),
-    ood: inputs.ood.map(({ name }, i) => ({ name, scores: scoresOf(i + 1) })),
+    inDistribution: scored[0]!.scores,
+    ood: inputs.ood.map(({ name }, i) => ({ name, scores: scored[i + 1]!.scores })),
     protocol,
     seed,
     resamples: 0,
