@@ -50,6 +50,9 @@ const WORKGROUP = 64;
 var<workgroup> merged: array<vec4f, MERGED>; // where BATCH
 // include: dropout_mask
 // include: moments
+// where BATCH:
+// include: batch_norm_store
+// end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -79,16 +82,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     all = merge(all, Moments(merged[at].x, merged[at + 1].xyzw, merged[at + 2].xyzw));
   }
   let mean = all.mean;
-  let deviation = 1.0 / sqrt(all.squares / f32(ROWS) + EPSILON);
-  let scale = GAMMA[c] * deviation;
+  let scale = GAMMA[c] * deviationOf(all);
   let beta = BETA[c];
   if (mine && member == 0 && group.x == 0) {
-    MEAN[c] = mean;
-    UNBIASED[c] = all.squares / f32(max(ROWS - 1, 1));
-    FIGURES[c] = mean;
-    FIGURES[VECS + c] = scale;
-    FIGURES[2 * VECS + c] = beta;
-    FIGURES[3 * VECS + c] = deviation;
+    store(all, c);
   }
   // end
   // unless BATCH:

@@ -27,6 +27,9 @@ const WORKGROUP = 256;
 
 var<workgroup> merged: array<vec4f, MERGED>;
 // include: moments
+// unless BACKWARD:
+// include: batch_norm_store
+// end
 
 // Of the chunks that a lane has in `merged`.
 fn found(lane: u32) -> Moments {
@@ -76,15 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   if (lane == 0) {
     let all = found(0);
-    // unless BACKWARD:
-    let deviation = 1.0 / sqrt(all.squares / f32(ROWS) + EPSILON);
-    MEAN[c] = all.mean;
-    UNBIASED[c] = all.squares / f32(max(ROWS - 1, 1));
-    FIGURES[c] = all.mean;
-    FIGURES[VECS + c] = GAMMA[c] * deviation;
-    FIGURES[2 * VECS + c] = BETA[c];
-    FIGURES[3 * VECS + c] = deviation;
-    // end
+    store(all, c); // unless BACKWARD
     // where BACKWARD:
     BETA_GRADIENT[c] = all.mean;
     GAMMA_GRADIENT[c] = all.squares;
