@@ -16,7 +16,7 @@ export { NoAdapterError } from './node/vulkan.js';
  * with {@link swiftshaderEnvironment} has one; `energate doctor` finds out what is missing.
  */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
-  const gpu = await openDawn();
+  const gpu = await openDawn(options);
   // Asked for here as well (the second time costs nothing), for an error that knows what to install.
   if (await gpu.requestAdapter()) return Engine.open(gpu, options);
   throw new NoAdapterError(
@@ -27,10 +27,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   );
 }
 
-async function openDawn(): Promise<GPU> {
+/** What Dawn withholds unless asked: experiments, and float16 on NVIDIA's driver. */
+const FLOAT16_TOGGLES = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia';
+
+async function openDawn({ float16 = false }: EngineOptions): Promise<GPU> {
   try {
     const { create } = await import('webgpu');
-    return create([]);
+    return create(float16 ? [FLOAT16_TOGGLES] : []);
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0];
     throw new DeviceError(`the package webgpu cannot be loaded (${reason}): npm install webgpu`, { cause: error });

@@ -1,4 +1,5 @@
 import { DeviceError, FeatureError, LimitError } from '../errors.js';
+import type { SubgroupMatrices } from '../kernels/conv2d.js';
 import { type DeviceTraits, type Dispatch, LANES, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
 import { checkBindings, requireUsage, type Slot, slotsOf, USAGE } from './bindings.js';
 import type { Tuner } from './tuner.js';
@@ -25,9 +26,29 @@ const BUFFER_LIMITS = ['maxStorageBufferBindingSize', 'maxBufferSize'] as const;
 const ERROR_SCOPES: readonly GPUErrorFilter[] = ['internal', 'out-of-memory', 'validation'];
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
 
+/** What {@link Engine.matrices} needs: the last is an experiment of Dawn's that the types of WebGPU do not know. */
+const MATRIX_FEATURES = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[];
+
+interface MatrixAdapterInfo {
+  readonly subgroupMinSize?: number;
+  readonly subgroupMaxSize?: number;
+  readonly subgroupMatrixConfigs?: readonly {
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }[];
+}
+
 export interface EngineOptions {
   /** Measures which tiles are fastest on this device, the first time that a kernel is compiled. */
   readonly tuner?: Tuner | undefined;
+  /**
+   * Ask for all that float16 is faster with: matrix units, which are an experiment of Dawn's, and in Node, on NVIDIA's
+   * driver, float16 itself. What there is of it shows in the device's features.
+   */
+  readonly float16?: boolean | undefined;
 }
 
 /**
@@ -105,8 +126,9 @@ export class Engine {
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
     if (!adapter)
       throw new DeviceError('WebGPU found no adapter: a GPU driver (Vulkan, Metal or Direct3D 12) is missing');
+    const features = options.float16 ? [...OPTIONAL_FEATURES, ...MATRIX_FEATURES] : OPTIONAL_FEATURES;
     const device = await adapter.requestDevice({
-      requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
+      requiredFeatures: [...new Set(features)].filter((feature) => adapter.features.has(feature)),
       requiredLimits: Object.fromEntries(BUFFER_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
     return new Engine(device, options, { gpu, adapter });
@@ -139,6 +161,21 @@ export class Engine {
     const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
     const sized = info.subgroupMinSize === LANES && info.subgroupMaxSize === LANES;
     return { subgroups: this.adapter.software && features.has('subgroups') && sized };
+  }
+
+  /** What the device's matrix units multiply of float16, the largest product that sums in float32, where it has them and was made with both features. */
+  get matrices(): SubgroupMatrices | undefined {
+    const { features } = this.device;
+    // Dawn tells these of the adapter, and not of a device.
+    const adapterInfo = this.owned?.adapter.info ?? this.device.adapterInfo;
+    const { subgroupMatrixConfigs = [], subgroupMinSize, subgroupMaxSize } = adapterInfo as MatrixAdapterInfo;
+    // Which lanes hold a matrix together has to be known when a kernel is written.
+    const enabled = MATRIX_FEATURES.every((feature) => features.has(feature)) && subgroupMinSize === subgroupMaxSize;
+    const sizes = enabled
+      ? subgroupMatrixConfigs.filter((c) => c.componentType === 'f16' && c.resultComponentType === 'f32')
+      : [];
+    const [best] = [...sizes].sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+    return best && { height: best.M, width: best.N, terms: best.K, lanes: subgroupMaxSize! };
   }
 
   /** Throw what went wrong on the device since it was made, if anything did. */

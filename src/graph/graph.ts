@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.js';
-import type { GradientReduction } from '../kernels/conv2d.js';
+import type { GradientReduction, SubgroupMatrices } from '../kernels/conv2d.js';
 import type { Dispatch } from '../kernels/dispatch.js';
 
 export type Shape = readonly number[];
@@ -42,6 +42,8 @@ export interface LoweringOptions {
   readonly workgroupMemory?: boolean;
   /** Activations and their gradients are stored as float16, where their channels are a multiple of 4; computing stays float32. */
   readonly float16?: boolean | undefined;
+  /** Matrix units multiply what is stored as float16. */
+  readonly matrices?: SubgroupMatrices | undefined;
 }
 
 /** An entry of the op table: all that the graph knows about an operation. */

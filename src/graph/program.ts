@@ -63,6 +63,7 @@ export class Program {
       softwareCompiler: engine.adapter.software,
       plainConvolutions: engine.adapter.software && !engine.traits.subgroups,
       workgroupMemory: !engine.adapter.software,
+      matrices: engine.matrices,
     };
     const tiled = await tiling(engine, kernelsOf(graph, outputs, options), options);
     const { dispatches, slots, places, peakBytes } = plan(graph, outputs, {

@@ -1,6 +1,6 @@
 import { type BatchNormFold, foldConstants } from './batch-norm.js';
 import { type Dispatch, LANES, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
-import { tile } from './tiles.js';
+import { LEAST_MATRIX_ROWS, tile } from './tiles.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
 export interface Conv2dShape {
@@ -27,6 +27,17 @@ interface FilterShape {
   readonly outChannels: number;
 }
 
+/**
+ * What a GPU's matrix units multiply at once, float16 with sums in float32: [height, terms] by [terms, width], held by the
+ * lanes of a subgroup together.
+ */
+export interface SubgroupMatrices {
+  readonly height: number;
+  readonly width: number;
+  readonly terms: number;
+  readonly lanes: number;
+}
+
 /** How a convolution is computed. */
 export interface ConvolutionOptions {
   /**
@@ -34,6 +45,8 @@ export interface ConvolutionOptions {
    * address, or within subgroups, which software adapters do best.
    */
   readonly workgroupMemory?: boolean | undefined;
+  /** Of those, on matrix units: where all is stored as float16, and channel counts are multiples of 16. */
+  readonly matrices?: SubgroupMatrices | undefined;
   /** What is stored as float16: the input; the output, and what has its shape. Of backward-weights `output` is the gradient. */
   readonly float16?: { readonly input: boolean; readonly output: boolean } | undefined;
 }
@@ -49,6 +62,19 @@ const isTiled = (
   { inChannels, outChannels }: Omit<FilterShape, 'kernel'>,
   { workgroupMemory, float16 }: ConvolutionOptions,
 ) => workgroupMemory === true && inChannels % 4 === 0 && outChannels % 4 === 0 && float16?.input === float16?.output;
+
+/** What multiplies it, where that is matrix units. */
+const matricesOf = (shape: Omit<FilterShape, 'kernel'>, options: ConvolutionOptions): SubgroupMatrices | undefined =>
+  isTiled(shape, options) && options.float16?.output && shape.inChannels % 16 === 0 && shape.outChannels % 16 === 0
+    ? options.matrices
+    : undefined;
+
+const matrixConstants = ({ height, width, terms, lanes }: SubgroupMatrices) => ({
+  HEIGHT: height,
+  WIDTH: width,
+  TERMS: terms,
+  LANES: lanes,
+});
 
 /**
  * Into how many parts, rows of it, a filter is bound: as many as make each fit a uniform buffer, 1 or `kernel`. Where none
@@ -170,12 +196,22 @@ function convolution<B>(
     ...activationBindings(activation),
     ...reductionBindings(reduction),
   ];
+  const uniforms: Record<string, number> = batchNorm ? { FIGURES: output.channels } : {};
+  const matrices = matricesOf(shape, options);
+  if (matrices && !transposed) {
+    return tile({
+      shader: 'conv2d_matrix',
+      constants: { ...constants, ...matrixConstants(matrices) },
+      bindings: [x, ...w, ...stored],
+      uniforms,
+    });
+  }
   if (isTiled(shape, options) && !transposed) {
     return tile({
       shader: 'conv2d_tiled',
       constants: { ...constants, HALF: options.float16?.output ?? false },
       bindings: [x, ...w, ...stored],
-      uniforms: batchNorm ? { FIGURES: output.channels } : {},
+      uniforms,
     });
   }
   const outWidth = vectorWidth(output.channels);
@@ -199,7 +235,7 @@ function convolution<B>(
     bindings: [x, ...filter.bindings, ...stored],
     uniforms: {
       ...filter.uniforms,
-      ...(batchNorm ? { FIGURES: output.channels } : {}),
+      ...uniforms,
       ...(activation && outWidth === 4 ? { AFFINE: (2 * output.channels) / outWidth } : {}),
     },
   });
@@ -252,6 +288,18 @@ export function conv2dChunks(
     return x * z;
   };
   return { forward: chunks(forwardOf(shape)), backward: chunks(backwardOf(shape, false)) };
+}
+
+/** The most of those chunks that there are on any device. */
+export function conv2dMostChunks(shape: Conv2dShape): { forward: number; backward: number } {
+  const [shared, plain] = [true, false].map((workgroupMemory) => conv2dChunks(shape, { workgroupMemory }));
+  const onMatrices = ({ height, width }: { height: number; width: number }) =>
+    Math.ceil((shape.batch * height * width) / LEAST_MATRIX_ROWS);
+  const grid = conv2dOutput(shape);
+  return {
+    forward: Math.max(shared!.forward, plain!.forward, onMatrices(grid)),
+    backward: Math.max(shared!.backward, plain!.backward, onMatrices(grid) * shape.stride ** 2),
+  };
 }
 
 /** Whether backward-data can reduce as it stores: `figures` has to be a uniform buffer, as there are but 8 others. */
@@ -312,21 +360,26 @@ export function transposeFilter<B>(
 const WANTED_WORKGROUPS = 1024;
 const LEAST_PIXELS = 256;
 
+/** On matrix units, pixels that no cut divides. */
+const MATRIX_PIXELS = 32;
+
 /** Parts of the sum where it is not computed so, on a software adapter and on a GPU. */
 const MOST_SPLITS = 64;
 const MOST_SPLITS_OF_GPU = 512;
 
-/** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows. */
+/** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows, and none empty. */
 export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
   const { height, width } = conv2dOutput(shape);
   const rows = shape.batch * height;
-  const splits = (most: number) => Math.ceil(rows / Math.ceil(rows / Math.min(rows, most)));
-  if (!isTiled(shape, options)) return splits(options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS);
-  const [x, y] = tiledBackwardWeights(shape, 1, { x: 'x', gradient: 'gradient', partials: 'partials' }, {}).workgroups;
-  return splits(Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), Math.ceil((rows * width) / LEAST_PIXELS)));
+  const cut = (parts: number, most: number) => Math.ceil(parts / Math.ceil(parts / Math.min(parts, most)));
+  if (!isTiled(shape, options)) return cut(rows, options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS);
+  const buffers = { x: 'x', gradient: 'gradient', partials: 'partials' };
+  const [x, y] = sharedBackwardWeights(shape, 1, buffers, options).workgroups;
+  const wanted = Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), Math.ceil((rows * width) / LEAST_PIXELS));
+  return cut(matricesOf(shape, options) ? Math.ceil((rows * width) / MATRIX_PIXELS) : rows, wanted);
 }
 
-/** Constants of both ways to compute backward-weights. */
+/** Constants of all ways to compute backward-weights. */
 function backwardWeightsConstants(shape: Conv2dShape) {
   const { height, width } = conv2dOutput(shape);
   return {
@@ -350,17 +403,20 @@ interface BackwardWeights<B> {
   readonly partials: B;
 }
 
-const tiledBackwardWeights = <B>(
+/** Through workgroup memory, on matrix units where there are some. */
+function sharedBackwardWeights<B>(
   shape: Conv2dShape,
   splits: number,
   { x, gradient, partials }: BackwardWeights<B>,
-  { float16 }: ConvolutionOptions,
-) =>
-  tile({
-    shader: 'conv2d_backward_weights_tiled',
-    constants: { ...backwardWeightsConstants(shape), SPLITS: splits, HALF: float16?.output ?? false },
-    bindings: [x, gradient, partials],
-  });
+  options: ConvolutionOptions,
+): Dispatch<B> {
+  const constants = { ...backwardWeightsConstants(shape), SPLITS: splits };
+  const matrices = matricesOf(shape, options);
+  const [shader, how] = matrices
+    ? (['conv2d_backward_weights_matrix', matrixConstants(matrices)] as const)
+    : (['conv2d_backward_weights_tiled', { HALF: options.float16?.output ?? false }] as const);
+  return tile({ shader, constants: { ...constants, ...how }, bindings: [x, gradient, partials] });
+}
 
 /**
  * Convolution, backward-weights, as partial sums: `x` is the forward input, `gradient` that of the output, `partials`
@@ -372,7 +428,7 @@ export function conv2dBackwardWeights<B>(
   options: ConvolutionOptions = {},
 ): Dispatch<B> {
   const splits = conv2dSplits(shape, options);
-  if (isTiled(shape, options)) return tiledBackwardWeights(shape, splits, buffers, options);
+  if (isTiled(shape, options)) return sharedBackwardWeights(shape, splits, buffers, options);
   const inWidth = vectorWidth(shape.inChannels);
   const rows = shape.kernel * (shape.inChannels / inWidth);
   return tile({

@@ -127,11 +127,11 @@ function sharedConstants(constants: Constants, { quads, columns, depth }: Tile) 
 }
 
 /** What invocations lay into workgroup memory, of `a` and `b` units in all. */
-const units = (a: number, b: number) => ({
-  A_UNITS: Math.ceil(a / WORKGROUP),
-  A_WHOLE: a % WORKGROUP === 0,
-  B_UNITS: Math.ceil(b / WORKGROUP),
-  B_WHOLE: b % WORKGROUP === 0,
+const units = (a: number, b: number, workgroup: number = WORKGROUP) => ({
+  A_UNITS: Math.ceil(a / workgroup),
+  A_WHOLE: a % workgroup === 0,
+  B_UNITS: Math.ceil(b / workgroup),
+  B_WHOLE: b % workgroup === 0,
 });
 
 /** The most terms at a time, of those that `fit`, for which there is memory. */
@@ -189,11 +189,118 @@ const backwardWeightsTiled: Tiling = {
   },
 };
 
+/** Subgroups of a workgroup on matrix units. */
+const MATRIX_SUBGROUPS = 4;
+
+/** Bytes of workgroup memory that every device has. */
+const WORKGROUP_BYTES = 16384;
+
+/** The most channels, and the fewest rows, of a subgroup on matrix units. */
+const MATRIX_WIDTH = 32;
+const MATRIX_HEIGHT = 32;
+
+/** The fewest rows of a workgroup there. */
+export const LEAST_MATRIX_ROWS = 2 * MATRIX_HEIGHT;
+
+/** Rows of a subgroup, and terms at a time. */
+const MATRIX_TILES: readonly Tile[] = [MATRIX_HEIGHT, 2 * MATRIX_HEIGHT].flatMap((height) =>
+  [16, 32].map((depth) => ({ height, depth })),
+);
+
+/** How subgroups cover what a workgroup computes. */
+function matrixCover(c: Constants, { height }: Tile) {
+  const columns = largestDivisor(
+    c.OUT_C! / c.WIDTH!,
+    [4, 3, 2].filter((n) => n * c.WIDTH! <= MATRIX_WIDTH),
+  );
+  const across = largestDivisor(c.OUT_C! / c.WIDTH! / columns, [2]);
+  const down = MATRIX_SUBGROUPS / across;
+  return {
+    DOWN: down,
+    ACROSS: across,
+    ROWS: height! / c.HEIGHT!,
+    COLUMNS: columns,
+    TILE_ROWS: down * height!,
+    TILE_VECS: (across * columns * c.WIDTH!) / 4,
+    WORKGROUP: MATRIX_SUBGROUPS * c.LANES!,
+  };
+}
+
+/** What is laid into workgroup memory, `lines` of so many vectors. */
+interface Laid {
+  readonly lines: number;
+  readonly vectors: number;
+}
+
+function matrixMemory(c: Constants, depth: number, a: Laid, b: Laid) {
+  // Two vectors between lines have these begin on different banks.
+  const [aStride, bStride] = [a.vectors + 2, b.vectors + 2];
+  return {
+    DEPTH: depth,
+    STEPS: depth / c.TERMS!,
+    A_STRIDE: aStride,
+    B_STRIDE: bStride,
+    A_SIZE: a.lines * aStride,
+    B_SIZE: b.lines * bStride,
+    ...units(a.lines * a.vectors, b.lines * b.vectors, MATRIX_SUBGROUPS * c.LANES!),
+  };
+}
+
+function matrixConvolution(c: Constants, tile: Tile) {
+  const cover = matrixCover(c, tile);
+  const [depth, vecs] = [tile.depth!, cover.TILE_VECS];
+  const b = c.BACKWARD ? { lines: vecs * 4, vectors: depth / 4 } : { lines: depth, vectors: vecs };
+  const width = c.WIDTH! / 4;
+  return {
+    ...cover,
+    ...matrixMemory(c, depth, { lines: cover.TILE_ROWS, vectors: depth / 4 }, b),
+    GROUPS: Math.min(Math.floor(c.LANES! / width), c.HEIGHT!),
+    SCRATCH: MATRIX_SUBGROUPS * Math.max(c.HEIGHT! * width, 2 * c.LANES!),
+  };
+}
+
+const conv2dMatrix: Tiling = {
+  fixed: (c) => ({ height: MATRIX_HEIGHT, depth: c.IN_C! % 32 === 0 ? 32 : 16 }),
+  others: MATRIX_TILES,
+  allows(c, tile) {
+    const { TILE_ROWS, TILE_VECS, A_SIZE, B_SIZE, SCRATCH } = matrixConvolution(c, tile);
+    const same = !c.REDUCE || TILE_ROWS === matrixCover(c, conv2dMatrix.fixed(c)).TILE_ROWS;
+    const bytes = (A_SIZE + B_SIZE) * 8 + (SCRATCH + TILE_VECS) * 16;
+    return same && c.IN_C! % tile.depth! === 0 && bytes <= WORKGROUP_BYTES;
+  },
+  tiled(c, tile) {
+    const constants = matrixConvolution(c, tile);
+    const pixels = c.BATCH! * c.GRID_H! * c.GRID_W!;
+    const classes = c.BACKWARD ? c.STRIDE! ** 2 : 1;
+    return {
+      constants,
+      workgroups: [Math.ceil(pixels / constants.TILE_ROWS), vectors(c) / constants.TILE_VECS, classes],
+    };
+  },
+};
+
+const backwardWeightsMatrix: Tiling = {
+  fixed: () => ({ height: MATRIX_HEIGHT, depth: 32 }),
+  others: MATRIX_TILES,
+  allows: () => true,
+  tiled(c, tile) {
+    const cover = matrixCover(c, tile);
+    const depth = tile.depth!;
+    const a = { lines: depth, vectors: cover.TILE_ROWS / 4 };
+    return {
+      constants: { ...cover, ...matrixMemory(c, depth, a, { lines: depth, vectors: cover.TILE_VECS }) },
+      workgroups: [Math.ceil((c.KERNEL! ** 2 * c.IN_C!) / cover.TILE_ROWS), vectors(c) / cover.TILE_VECS, c.SPLITS!],
+    };
+  },
+};
+
 const TILINGS: { readonly [S in ShaderName]?: Tiling } = {
   conv2d,
   conv2d_tiled: conv2dTiled,
+  conv2d_matrix: conv2dMatrix,
   conv2d_backward_weights: backwardWeights,
   conv2d_backward_weights_tiled: backwardWeightsTiled,
+  conv2d_backward_weights_matrix: backwardWeightsMatrix,
   matmul,
 };
 

@@ -16,7 +16,8 @@ import { sumLeading } from '../../src/kernels/reduce.js';
 import { batchNormBackward, batchNormStatistics, EPSILON } from '../reference/batch-norm.js';
 import * as reference from '../reference/convolution.js';
 import { add } from '../reference/layers.js';
-import { output, runKernel } from '../support/gpu.js';
+import { type Data, engine, output, runKernel } from '../support/gpu.js';
+import { packHalves, roundToHalf, unpackHalves } from '../support/half.js';
 import { expectClose, f64, noise } from '../support/numbers.js';
 import { dropoutMask } from '../support/pcg.js';
 
@@ -55,11 +56,29 @@ const SHAPES: readonly Row[] = [
   [1, 2, 2, 80, 80, 3, 1],
 ];
 
+/** With channel counts that are multiples of 16: on matrix units. */
+const MATRIX_SHAPES: readonly Row[] = [
+  [1, 1, 1, 16, 16, 3, 2],
+  [5, 9, 8, 32, 16, 3, 1],
+  [3, 7, 5, 16, 48, 3, 2],
+  [2, 8, 8, 64, 32, 3, 1],
+  [1, 7, 5, 16, 64, 1, 2],
+  [1, 9, 40, 32, 128, 3, 2],
+  [1, 8, 7, 48, 16, 5, 3],
+];
+
 const GPU: ConvolutionOptions = { workgroupMemory: true };
+const HALF: ConvolutionOptions = { ...GPU, float16: { input: true, output: true } };
 const cases = [
-  ...SHAPES.map((row) => ({ row, options: {} as ConvolutionOptions })),
-  ...GPU_SHAPES.map((row) => ({ row, options: GPU })),
-].map(({ row: [n, h, w, cin, cout, kernel, stride], options }, i) => {
+  ...SHAPES.map((row) => ({ row, options: {} as ConvolutionOptions, how: '' })),
+  ...GPU_SHAPES.map((row) => ({ row, options: GPU, how: 'through workgroup memory, ' })),
+  ...(engine.device.features.has('shader-f16')
+    ? GPU_SHAPES.slice(0, 3).map((row) => ({ row, options: HALF, how: 'through workgroup memory, float16, ' }))
+    : []),
+  ...(engine.matrices
+    ? MATRIX_SHAPES.map((row) => ({ row, options: { ...HALF, matrices: engine.matrices! }, how: 'on matrix units, ' }))
+    : []),
+].map(({ row: [n, h, w, cin, cout, kernel, stride], options, how }, i) => {
   const shape: Conv2dShape = {
     batch: n,
     inHeight: h,
@@ -73,19 +92,33 @@ const cases = [
   const { oh, ow } = reference.outputSize(full);
   return {
     options,
-    name: `${options.workgroupMemory ? 'through workgroup memory, ' : ''}${n}x${h}x${w}x${cin} by ${kernel}x${kernel} to ${cout}, stride ${stride}${i % 2 ? ', with a residual' : ''}`,
+    name: `${how}${n}x${h}x${w}x${cin} by ${kernel}x${kernel} to ${cout}, stride ${stride}${i % 2 ? ', with a residual' : ''}`,
     shape,
     full,
     oh,
     ow,
-    x: noise(n * h * w * cin, 1),
-    w: noise(kernel * kernel * cin * cout, 2),
-    dy: noise(n * oh * ow * cout, 3),
+    x: numbers(n * h * w * cin, 1, options),
+    // Matrix units multiply float16.
+    w: noise(kernel * kernel * cin * cout, 2).map((value) => (options.matrices ? roundToHalf(value) : value)),
+    dy: numbers(n * oh * ow * cout, 3, options),
     // Every other one, since each kernel takes a software adapter about a second to compile.
     residual: i % 2 === 1,
     reduces: i % 3 !== 0,
   };
 });
+
+/** Noise that is stored without rounding. */
+function numbers(length: number, salt: number, { float16 }: ConvolutionOptions): Float32Array {
+  return noise(length, salt).map((value) => (float16 ? roundToHalf(value) : value));
+}
+
+const stored = (values: Float32Array, { float16 }: ConvolutionOptions) => (float16 ? packHalves(values) : values);
+const storedOutput = (length: number, { float16 }: ConvolutionOptions) =>
+  float16 ? new Uint32Array(output(length / 2).buffer) : output(length);
+const read = (values: Data) => (values instanceof Uint32Array ? unpackHalves(values) : values);
+
+/** What storing rounds off, besides. */
+const rounding = ({ float16 }: ConvolutionOptions) => (float16 ? 2 ** -11 : 0);
 
 /** A filter as buffers: one, or one a row of it. */
 function filterBuffers(
@@ -107,14 +140,14 @@ const filterNames = (names: Record<string, string>) =>
 describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x, w, dy, residual, reduces }) => {
   it('forward', async () => {
     expect(conv2dOutput(shape)).toEqual({ height: oh, width: ow });
-    const addend = noise(dy.length, 4);
+    const addend = numbers(dy.length, 4, options);
     const chunks = conv2dChunks(shape, options).forward;
     const { y, partials } = await runKernel(
       {
-        x,
+        x: stored(x, options),
         ...filterBuffers(w, shape, options),
-        addend,
-        y: output(dy.length),
+        addend: stored(addend, options),
+        y: storedOutput(dy.length, options),
         partials: output(chunks * 3 * full.cout),
       },
       ({ x, y, addend, partials, ...rest }) =>
@@ -132,7 +165,7 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
     );
     const plain = reference.conv2d(f64(x), f64(w), full);
     const expected = residual ? add(plain, f64(addend)) : plain;
-    expectClose(y, expected, TOLERANCE);
+    expectClose(read(y), expected, TOLERANCE + rounding(options));
     if (!reduces) return;
     const statistics = batchNormStatistics(expected, full.cout);
     const counts = Array.from({ length: chunks }, (_, k) => partials[(3 * k + 2) * full.cout]!);
@@ -149,11 +182,11 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
   });
 
   it('backward-data', async () => {
-    const addend = noise(x.length, 5);
+    const addend = numbers(x.length, 5, options);
     const channels = full.cin;
     const chunks = conv2dChunks(shape, options).backward;
     const reduced = reduces && conv2dReducesGradients(shape);
-    const before = noise(x.length, 6);
+    const before = numbers(x.length, 6, options);
     const batch = batchNormStatistics(f64(before), channels);
     const deviation = batch.variance.map((v) => 1 / Math.sqrt(v + EPSILON));
     const affine = { gamma: f64(noise(channels, 7)), beta: f64(noise(channels, 8)) };
@@ -161,12 +194,12 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
     const fold = { relu: true, dropout: residual ? 0.3 : 0, stream: 3 };
     const { y, partials } = await runKernel(
       {
-        gradient: dy,
+        gradient: stored(dy, options),
         ...filterBuffers(w, shape, options),
-        addend,
-        y: output(x.length),
+        addend: stored(addend, options),
+        y: storedOutput(x.length, options),
         partials: output(chunks * 2 * channels),
-        before,
+        before: stored(before, options),
         figures: Float32Array.from(figures),
         step: Uint32Array.of(9, 77, 0, 0),
       },
@@ -185,7 +218,7 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
     );
     const plain = reference.conv2dBackwardData(f64(dy), f64(w), full);
     const expected = residual ? add(plain, f64(addend)) : plain;
-    expectClose(y, expected, TOLERANCE);
+    expectClose(read(y), expected, TOLERANCE + rounding(options));
     if (!reduced) return;
     const mask = dropoutMask(x.length, { rate: fold.dropout, stream: 3, step: 9, seed: 77, perElement: false });
     const masked = expected.map((value, i) => value * mask[i]!);
@@ -217,7 +250,12 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
   it('backward-weights', async () => {
     const count = conv2dSplits(shape, options);
     const { y } = await runKernel(
-      { x, gradient: dy, partials: output(count * w.length), y: output(w.length) },
+      {
+        x: stored(x, options),
+        gradient: stored(dy, options),
+        partials: output(count * w.length),
+        y: output(w.length),
+      },
       ({ x, gradient, partials, y }) => [
         conv2dBackwardWeights(shape, { x, gradient, partials }, options),
         sumLeading({ count, size: w.length }, { x: partials, y }),

@@ -2,11 +2,15 @@ import { afterAll, expect, vi } from 'vitest';
 import { Engine, record, type Storage } from '../../src/gpu/engine.js';
 import type { Dispatch } from '../../src/kernels/dispatch.js';
 
+/** With `MATRICES=1` the adapter has to have matrix units, and tests of their kernels run (see CONTRIBUTING). */
+const float16 = globalThis.process?.env.MATRICES === '1';
+
 /** The engine of a test file: vitest runs each in a process of its own, or in a page of its own. */
 export const engine = globalThis.navigator?.gpu
   ? await Engine.open()
-  : await (await import('../../src/node.js')).openEngine();
+  : await (await import('../../src/node.js')).openEngine({ float16 });
 afterAll(() => engine.destroy());
+if (float16 && !engine.matrices) throw new Error('MATRICES=1, but this adapter has no matrix units');
 
 // A software adapter takes seconds to compile a large kernel the first time that it runs.
 vi.setConfig({ testTimeout: 120_000 });

@@ -32,12 +32,9 @@ const kernelOptions = (
   options: LoweringOptions,
 ): kernels.ConvolutionOptions => ({
   workgroupMemory: options.workgroupMemory === true && !options.plainConvolutions,
+  matrices: options.matrices,
   float16: { input: isHalf(x, options), output: areHalf('conv2d', [y, ...others], options) },
 });
-
-/** The most chunks that there are on any device. */
-const mostChunks = (shape: Conv2dShape, direction: 'forward' | 'backward'): number =>
-  Math.max(...[true, false].map((workgroupMemory) => kernels.conv2dChunks(shape, { workgroupMemory })[direction]));
 
 /** Inputs: x, w and, where there is one, the residual. Outputs: y and, where they are asked for, its statistics. */
 const conv2dOp: Op<Conv2dShape> = {
@@ -64,7 +61,11 @@ const conv2dOp: Op<Conv2dShape> = {
     kernels.conv2dChunks(attributes, kernelOptions(x!, [y!], options)).forward,
   statistics: (node) =>
     node.outputs[1] ??
-    node.outputs[0]!.graph.amend(node, {}, [mostChunks(node.attributes, 'forward'), 3, node.attributes.outChannels]),
+    node.outputs[0]!.graph.amend(node, {}, [
+      kernels.conv2dMostChunks(node.attributes).forward,
+      3,
+      node.attributes.outChannels,
+    ]),
   vjp({ inputs: [x, w], attributes }, [gradient], needed) {
     const { graph } = x!;
     return [
@@ -143,7 +144,11 @@ const backwardDataOp: Op<BackwardData> = {
     if (shape.fold || !kernels.conv2dReducesGradients(shape)) return undefined;
     const inputs = [x, figures, ...(fold.dropout > 0 ? [step!] : [])];
     if (!inputs.every((input) => graph.isAfter(node.outputs[0]!, input))) return undefined;
-    return graph.amend(node, { inputs, attributes: { fold } }, [mostChunks(shape, 'backward'), 2, shape.inChannels]);
+    return graph.amend(node, { inputs, attributes: { fold } }, [
+      kernels.conv2dMostChunks(shape).backward,
+      2,
+      shape.inChannels,
+    ]);
   },
 };
 

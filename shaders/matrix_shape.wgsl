@@ -1,0 +1,25 @@
+// Of a GEMM on matrix units (see conv2d_matrix). Needs IN_C, OUT_C.
+const LANES = 32; // of a subgroup
+const HEIGHT = 16; // of a matrix of results, and what is multiplied at once
+const WIDTH = 16;
+const TERMS = 16;
+const DEPTH = 16;
+const DOWN = 2;
+const ACROSS = 1;
+const ROWS = 2;
+const COLUMNS = 1;
+const TILE_ROWS = 64; // DOWN * ROWS * HEIGHT
+const TILE_VECS = 4;  // ACROSS * COLUMNS * WIDTH / 4
+const A_STRIDE = 6;   // vectors in workgroup memory: two more than there are, so that rows fall on different banks
+const B_STRIDE = 6;
+const A_SIZE = 384;
+const B_SIZE = 96;
+const A_UNITS = 4;    // vectors that an invocation lays into A
+const A_WHOLE = true; // and every invocation as many
+const B_UNITS = 1;
+const B_WHOLE = true;
+const WORKGROUP = 64;
+const STEPS = 1; // DEPTH / TERMS
+const WIDTH_VECS = WIDTH / 4;
+const IN_VECS = IN_C / 4;
+const OUT_VECS = OUT_C / 4;
