@@ -279,17 +279,26 @@ const conv2dMatrix: Tiling = {
   },
 };
 
+function matrixBackwardWeights(c: Constants, tile: Tile) {
+  const cover = matrixCover(c, tile);
+  const lines = tile.depth!;
+  const a = { lines, vectors: cover.TILE_ROWS / 4 };
+  return { ...cover, ...matrixMemory(c, lines, a, { lines, vectors: cover.TILE_VECS }) };
+}
+
 const backwardWeightsMatrix: Tiling = {
   fixed: () => ({ height: MATRIX_HEIGHT, depth: 32 }),
   others: MATRIX_TILES,
-  allows: () => true,
+  allows(c, tile) {
+    const { A_SIZE, B_SIZE } = matrixBackwardWeights(c, tile);
+    return (A_SIZE + B_SIZE) * 8 <= WORKGROUP_BYTES;
+  },
   tiled(c, tile) {
-    const cover = matrixCover(c, tile);
-    const depth = tile.depth!;
-    const a = { lines: depth, vectors: cover.TILE_ROWS / 4 };
+    const constants = matrixBackwardWeights(c, tile);
+    const rows = c.KERNEL! ** 2 * c.IN_C!;
     return {
-      constants: { ...cover, ...matrixMemory(c, depth, a, { lines: depth, vectors: cover.TILE_VECS }) },
-      workgroups: [Math.ceil((c.KERNEL! ** 2 * c.IN_C!) / cover.TILE_ROWS), vectors(c) / cover.TILE_VECS, c.SPLITS!],
+      constants,
+      workgroups: [Math.ceil(rows / constants.TILE_ROWS), vectors(c) / constants.TILE_VECS, c.SPLITS!],
     };
   },
 };

@@ -11,7 +11,8 @@ import type { Dispatch } from '../../src/kernels/dispatch.js';
 import { add } from '../../src/kernels/elementwise.js';
 import { matmul } from '../../src/kernels/matmul.js';
 import { tile, tilesFor } from '../../src/kernels/tiles.js';
-import { type Data, output, runKernel } from '../support/gpu.js';
+import { type Data, engine, output, runKernel } from '../support/gpu.js';
+import { packHalves } from '../support/half.js';
 import { noise } from '../support/numbers.js';
 
 const SHAPE: Conv2dShape = {
@@ -30,12 +31,51 @@ const LONG: Conv2dShape = { ...SHAPE, batch: 1, inHeight: 41, inWidth: 16, inCha
 const strided = { ...SHAPE, stride: 2 };
 const stridedSize = 2 * 3 * 6 * 16;
 
+const { matrices } = engine;
+const MATRICES = { ...GPU, float16: { input: true, output: true }, matrices };
+const WIDE: Conv2dShape = { ...SHAPE, inChannels: 32, outChannels: 64 };
+const LONG_WIDE: Conv2dShape = { ...LONG, inChannels: 16, outChannels: 32 };
+const half = (size: number, salt: number) => packHalves(noise(size, salt));
+const halfOutput = (size: number) => new Uint32Array(output(size / 2).buffer);
+
 /** A kernel, and buffers of which it writes the NaN ones. */
 interface Case {
   readonly name: string;
   readonly buffers: Record<string, Data>;
   readonly kernel: (b: Record<string, string>) => Dispatch<string>;
 }
+
+const MATRIX_CASES: readonly Case[] = [
+  {
+    name: 'convolution on matrix units that reduces',
+    buffers: {
+      x: half(SIZE * 2, 1),
+      w: noise(9 * 32 * 64, 3),
+      y: halfOutput(SIZE * 4),
+      partials: output(conv2dChunks(WIDE, MATRICES).forward * 3 * 64),
+    },
+    kernel: (b) => conv2dForward(WIDE, { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }, MATRICES),
+  },
+  {
+    name: 'backward-data of stride 2 on matrix units',
+    buffers: { dy: half(stridedSize * 2, 2), w: noise(9 * 32 * 32, 3), y: halfOutput(SIZE * 2) },
+    kernel: (b) =>
+      conv2dBackwardData(
+        { ...strided, inChannels: 32, outChannels: 32 },
+        { gradient: b.dy!, w: [b.w!], y: b.y! },
+        MATRICES,
+      ),
+  },
+  {
+    name: 'backward-weights on matrix units, in parts',
+    buffers: {
+      x: half(41 * 16 * 16, 1),
+      dy: half(41 * 16 * 32, 2),
+      y: output(conv2dSplits(LONG_WIDE, MATRICES) * 16 * 32),
+    },
+    kernel: (b) => conv2dBackwardWeights(LONG_WIDE, { x: b.x!, gradient: b.dy!, partials: b.y! }, MATRICES),
+  },
+];
 
 const CASES: readonly Case[] = [
   {
@@ -87,6 +127,7 @@ const CASES: readonly Case[] = [
     },
     kernel: (b) => conv2dBackwardWeights(LONG, { x: b.x!, gradient: b.dy!, partials: b.y! }, GPU),
   },
+  ...(matrices ? MATRIX_CASES : []),
   {
     name: 'matrix product',
     buffers: { a: noise(30 * 20, 1), b: noise(20 * 24, 2), y: output(30 * 24) },
@@ -118,4 +159,5 @@ it('leaves kernels alone that have no tiles', () => {
 
 it('has a test of backward-weights in several parts', () => {
   expect(conv2dSplits(LONG, GPU)).toBe(3);
+  if (matrices) expect(conv2dSplits(LONG_WIDE, MATRICES)).toBe(3);
 });

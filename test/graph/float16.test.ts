@@ -34,11 +34,11 @@ function network() {
     return batchNormTraining(x, { gamma: gamma!, beta: beta! }, { relu: false }).y;
   };
   const images = graph.input('images', [2, 8, 8, 3]);
-  let x = conv2d(images, filter(3, 3, 8), { stride: 1 });
+  let x = conv2d(images, filter(3, 3, 16), { stride: 1 });
   const activated = normalise(x);
-  const hidden = normalise(conv2d(activated, filter(3, 8, 16), { stride: 2 }));
-  const shortcut = conv2d(activated, filter(1, 8, 16), { stride: 2 });
-  x = conv2d(hidden, filter(3, 16, 16), { stride: 1, residual: shortcut });
+  const hidden = normalise(conv2d(activated, filter(3, 16, 32), { stride: 2 }));
+  const shortcut = conv2d(activated, filter(1, 16, 32), { stride: 2 });
+  x = conv2d(hidden, filter(3, 32, 32), { stride: 1, residual: shortcut });
   const features = globalAveragePool(normalise(x));
   const seed = graph.input('seed', features.shape);
   return {
@@ -71,13 +71,22 @@ const hasFloat16 = engine.device.features.has('shader-f16');
 
 // Where the driver's cache is empty, a software adapter compiles two programs for each of these.
 describe.runIf(hasFloat16).each([
-  { kernels: 'this adapter', adapter: {}, traits: {} },
-  { kernels: 'a GPU', adapter: { software: false }, traits: {} },
-  { kernels: 'an adapter without subgroups', adapter: { software: true }, traits: { subgroups: false } },
-])('float16 activations, with the kernels of $kernels', ({ adapter, traits }) => {
+  { kernels: 'this adapter', adapter: {}, traits: {}, matrices: undefined },
+  { kernels: 'a GPU', adapter: { software: false }, traits: {}, matrices: undefined },
+  {
+    kernels: 'an adapter without subgroups',
+    adapter: { software: true },
+    traits: { subgroups: false },
+    matrices: undefined,
+  },
+  ...(engine.matrices
+    ? [{ kernels: 'matrix units', adapter: { software: false }, traits: {}, matrices: engine.matrices }]
+    : []),
+])('float16 activations, with the kernels of $kernels', ({ adapter, traits, matrices }) => {
   it('give float32’s features and gradients but for rounding', { timeout: 300_000 }, async () => {
     vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, ...adapter });
     vi.spyOn(engine, 'traits', 'get').mockReturnValue({ ...engine.traits, ...traits });
+    vi.spyOn(engine, 'matrices', 'get').mockReturnValue(matrices);
     const [half, full] = [await compute(true), await compute(false)];
     expect(half.peakBytes).toBeLessThan(full.peakBytes);
     full.values.forEach((expected, i) => {
@@ -131,9 +140,9 @@ describe('float16 is refused', () => {
   it.runIf(hasFloat16)('where float32 is added to it, and for a view of it', async () => {
     const { graph, x, parameters } = network();
     const compile = (y: Tensor) => Program.compile(engine, graph, [globalAveragePool(y)], new Map(), { float16: true });
-    const residual = graph.input('residual', [2, 8, 8, 8]);
+    const residual = graph.input('residual', [2, 8, 8, 16]);
     const sum = conv2d(graph.input('more images', [2, 8, 8, 3]), parameters[0]!, { stride: 1, residual });
     await expect(compile(sum)).rejects.toThrow('residual float32');
-    await expect(compile(graph.view(x, 'part', 64, [1, 4, 4, 16]))).rejects.toThrow('cannot read part');
+    await expect(compile(graph.view(x, 'part', 64, [1, 4, 4, 32]))).rejects.toThrow('cannot read part');
   });
 });

