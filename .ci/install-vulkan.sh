@@ -4,9 +4,7 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 if [ ! -e /usr/share/vulkan/icd.d/lvp_icd.x86_64.json ] && [ ! -e /usr/share/vulkan/icd.d/lvp_icd.json ]; then
-  archive=$( (cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null || true) |
-    grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' ')
-  [ -n "$archive" ] || { echo 'install-vulkan: no Debian archive among the apt sources' >&2; exit 1; }
+  source "$(dirname "$0")/archive.sh"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive bookworm-backports main" \
     > /etc/apt/sources.list.d/bookworm-backports.list
   apt-get update -qq

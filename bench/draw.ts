@@ -5,6 +5,7 @@ import { isTime, type Results, type TimeRow } from './results.js';
 const COLOURS = {
   energate: '#0b6e4f',
   'energate-float16': '#2c9c76',
+  'energate-matrices': '#1b4f72',
   'energate-unfolded': '#66c2a5',
   tfjs: '#d95f02',
   jax: '#7570b3',

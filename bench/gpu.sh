@@ -18,7 +18,7 @@ run step --engines $peers --case 'WRN-40-2|matmul 2048'
 run convolutions --engines $peers --case 'conv 3x3 (32-32|64-64|128-128)|matmul 2048'
 run memory --engines $peers --case 'batch norm|energy loss .* (384x10|4096x1000|65536x10)$|relu'
 # NVIDIA's driver has f16, which Dawn withholds unless asked.
-run f16 --engines energate,energate-float16,torch-autocast --toggles allow_unsafe_apis,vulkan_enable_f16_on_nvidia --case 'WRN-40-2|matmul 2048'
+run f16 --engines energate,energate-float16,energate-matrices,torch-autocast --toggles allow_unsafe_apis,vulkan_enable_f16_on_nvidia --case 'WRN-40-2|matmul 2048'
 run no-robustness --engines energate,tfjs --toggles disable_robustness --case 'WRN-40-2|conv 3x3 (64-64|128-128)|batch norm|matmul 2048'
 run jax --engines energate,jax --case 'energy step WRN-(10-1|40-2)'
 run all --engines $peers

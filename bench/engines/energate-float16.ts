@@ -4,7 +4,11 @@ import { score, step, version } from './energate.js';
 
 /** This project with its activations stored as float16. */
 export async function open(): Promise<Peer> {
-  const engine = await Engine.open(navigator.gpu);
+  return float16Peer(await Engine.open(navigator.gpu));
+}
+
+/** Networks in float16, as an engine can compute it. */
+export function float16Peer(engine: Engine): Peer {
   return {
     version,
     arithmetic: 'float16',

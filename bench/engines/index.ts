@@ -4,6 +4,7 @@ import type { Peer } from '../workloads.js';
 export const ENGINES: Readonly<Record<string, () => Promise<{ open(): Promise<Peer> }>>> = {
   energate: () => import('./energate.js'),
   'energate-float16': () => import('./energate-float16.js'),
+  'energate-matrices': () => import('./energate-matrices.js'),
   'energate-unfolded': () => import('./energate-unfolded.js'),
   tfjs: () => import('./tfjs.js'),
   jax: () => import('./jax.js'),

@@ -21,6 +21,8 @@ interface Report {
   adapter?: Engine['adapter'] & { kind: string };
   /** Which of the optional features that kernels can use it has. */
   features?: Record<string, boolean>;
+  /** What its matrix units multiply at once, where it has some. */
+  matrices?: Engine['matrices'];
   limits?: Record<string, number>;
   /** Of a matrix product: rough. */
   gflops?: number;
@@ -68,10 +70,11 @@ async function examine(): Promise<Report> {
   };
   let engine: Engine | undefined;
   try {
-    engine = await openAnnouncedEngine({ quiet: true });
+    engine = await openAnnouncedEngine({ quiet: true, float16: true });
     const { device } = engine;
     report.adapter = { ...engine.adapter, kind: adapterKind(engine.adapter) };
     report.features = Object.fromEntries(FEATURES.map((feature) => [feature, device.features.has(feature)]));
+    report.matrices = engine.matrices;
     report.limits = Object.fromEntries(LIMITS.map((limit) => [limit, device.limits[limit]]));
     if (!(await addIsRight(engine))) report.problem = 'it adds numbers wrongly: update its driver';
     report.gflops = await matmulSpeed(engine);
@@ -121,7 +124,7 @@ function renderNodes(): string[] {
   return nodes.map((name) => `/dev/dri/${name}`);
 }
 
-function format({ versions, search, adapter, features, limits, gflops, problem, advice }: Report): string {
+function format({ versions, search, adapter, features, matrices, limits, gflops, problem, advice }: Report): string {
   const rows: (readonly [name: string, value: string])[] = [
     [
       'versions',
@@ -137,6 +140,9 @@ function format({ versions, search, adapter, features, limits, gflops, problem, 
     rows.push(['adapter', 'none']);
   }
   for (const [name, has] of Object.entries(features ?? {})) rows.push([name, has ? 'yes' : 'no']);
+  if (features) {
+    rows.push(['matrix units', matrices ? `yes, ${matrices.height}x${matrices.width}x${matrices.terms}` : 'no']);
+  }
   for (const [name, value] of Object.entries(limits ?? {})) rows.push([name, value.toLocaleString('en')]);
   if (gflops !== undefined) rows.push(['speed', `about ${gflops} GFLOP/s (matrix product)`]);
   if (adapter || problem) rows.push([problem ? 'problem' : 'check', problem ?? 'it computes, and rightly']);

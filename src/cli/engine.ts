@@ -10,11 +10,18 @@ import { isReexecuted, reexecute } from './reexecute.js';
  * run a second time and this call never returns. So call it before anything is printed. A software adapter is announced on
  * stderr unless `quiet`. `ENERGATE_ADAPTER=swiftshader` takes SwiftShader whatever else there is; `ENERGATE_TUNE=1` has kernels'
  * tiles chosen by measuring, and kept in the user's cache folder.
+ * @param options.float16 as `openEngine` takes it
  * @throws {DeviceError} where there is no adapter at all, with what to install.
  */
-export async function openAnnouncedEngine({ quiet = false }: { quiet?: boolean | undefined }): Promise<Engine> {
+export async function openAnnouncedEngine({
+  quiet = false,
+  float16,
+}: {
+  quiet?: boolean | undefined;
+  float16?: boolean | undefined;
+}): Promise<Engine> {
   if (isSwiftShaderForced() && !isReexecuted()) return reexecute({ ...(await swiftshaderEnvironment()) });
-  const engine = await openInstalled().catch((error: unknown) => {
+  const engine = await openInstalled(float16).catch((error: unknown) => {
     if (error instanceof NoAdapterError && process.platform === 'linux') return fallBack(error);
     throw error;
   });
@@ -39,10 +46,10 @@ export function adapterKind({ description, architecture, software }: Engine['ada
   return /swiftshader/i.test(name) ? 'SwiftShader' : description || 'software';
 }
 
-async function openInstalled(): Promise<Engine> {
+async function openInstalled(float16: boolean | undefined): Promise<Engine> {
   // Dawn would find nothing either, and print at length that it did not.
   if (process.platform === 'linux' && vulkanManifests().length === 0) throw new NoAdapterError('no driver manifest');
-  return openEngine({ tuner: isTuned() ? new Tuner(await tileFile()) : undefined });
+  return openEngine({ tuner: isTuned() ? new Tuner(await tileFile()) : undefined, float16 });
 }
 
 async function fallBack(cause: NoAdapterError): Promise<never> {

@@ -110,7 +110,7 @@ async function finetune(given: Arguments, command: Command): Promise<void> {
     command,
   );
 
-  const engine = await openAnnouncedEngine(args);
+  const engine = await openAnnouncedEngine({ quiet, float16: prepared.options.float16 });
   if (prepared.options.float16) requireFloat16(engine);
   const measured = args.margins && !args.resume ? await measureMargins(engine, base, data) : undefined;
   if (measured && !args.json) console.log(marginLines(measured));

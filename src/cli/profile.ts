@@ -13,6 +13,7 @@ interface Arguments {
   readonly batch: number;
   readonly outlierBatch: number;
   readonly runs: number;
+  readonly float16?: true;
   readonly json?: true;
   readonly quiet?: true;
 }
@@ -36,6 +37,7 @@ export function defineProfile(command: Command): void {
     .option('--batch <n>', 'in-distribution images a step', positiveInteger, 32)
     .option('--outlier-batch <n>', 'outlier images a step', positiveInteger, 64)
     .option('--runs <n>', 'steps to take the mean of', positiveInteger, 5)
+    .option('--float16', 'as finetune takes it')
     .option('--json', 'print the same as JSON');
   addQuiet(command);
   command.action(profile);
@@ -46,7 +48,7 @@ export function defineProfile(command: Command): void {
 }
 
 async function profile(args: Arguments): Promise<void> {
-  const { depth, width, batch, outlierBatch, runs } = args;
+  const { depth, width, batch, outlierBatch, runs, float16 } = args;
   const start = wideResNet({ depth, width, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
   const data = {
     inDistribution: syntheticImages({ split: 'train', count: batch, seed: 1 }),
@@ -64,6 +66,7 @@ async function profile(args: Arguments): Promise<void> {
     augment: true,
     shuffle: true,
     seed: 1,
+    float16,
   });
   // The first run compiles on some drivers.
   trainer.submitStep();

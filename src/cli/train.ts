@@ -89,7 +89,7 @@ async function train(args: Arguments, command: Command): Promise<void> {
   const outliers = regulariser && (args.outliers ? await readImageSet(args.outliers) : embeddedOutliers());
   const data = { inDistribution: set, ...(outliers && { outliers }) };
   const run = await prepareRun({ label: 'train', start, data, options, files, quiet }, args.resume, command);
-  const engine = await openAnnouncedEngine(args);
+  const engine = await openAnnouncedEngine({ quiet, float16: run.options.float16 });
   const { network, last } = await runTraining(engine, run);
   engine.destroy();
   report(args, set, network, run.options.steps, last);

@@ -57,7 +57,10 @@ export function addTrainingOptions(command: Command, defaults: { epochs: number;
     .option('--seed <n>', 'of data order, augmentation and dropout', seed, 1)
     .option('--no-augment', 'no random flips and crops')
     .option('--no-shuffle', "take images in their files' order")
-    .option('--float16', 'store activations as float16, in half the memory; the adapter needs shader-f16')
+    .option(
+      '--float16',
+      'store activations as float16, in half the memory, and multiply them on matrix units where there are some; the adapter needs shader-f16',
+    )
     .option('--log <file>', 'write the figures of every step, a line of JSON each')
     .option('--checkpoint <dir>', 'save the state of the run here, every minute and on Ctrl-C')
     .option('--resume <dir>', 'go on from what --checkpoint or Ctrl-C saved, to the same bytes as without a stop')
