@@ -1,5 +1,5 @@
 import { DeviceError, FeatureError, LimitError } from '../errors.js';
-import type { SubgroupMatrices } from '../kernels/conv2d.js';
+import { CHANNELS_OF_MATRICES, type SubgroupMatrices } from '../kernels/conv2d.js';
 import { type DeviceTraits, type Dispatch, LANES, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
 import { checkBindings, requireUsage, type Slot, slotsOf, USAGE } from './bindings.js';
 import type { Tuner } from './tuner.js';
@@ -28,6 +28,9 @@ const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader
 
 /** What {@link Engine.matrices} needs: the last is an experiment of Dawn's that the types of WebGPU do not know. */
 const MATRIX_FEATURES = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[];
+
+/** Of a subgroup, where four make up a workgroup. */
+const MOST_LANES = 64;
 
 interface MatrixAdapterInfo {
   readonly subgroupMinSize?: number;
@@ -163,19 +166,23 @@ export class Engine {
     return { subgroups: this.adapter.software && features.has('subgroups') && sized };
   }
 
-  /** What the device's matrix units multiply of float16, the largest product that sums in float32, where it has them and was made with both features. */
+  /**
+   * What the device's matrix units multiply of float16 and add up in float32, the largest such product; undefined where it
+   * has none that kernels can use, or was made without them.
+   */
   get matrices(): SubgroupMatrices | undefined {
     const { features } = this.device;
-    // Dawn tells these of the adapter, and not of a device.
-    const adapterInfo = this.owned?.adapter.info ?? this.device.adapterInfo;
-    const { subgroupMatrixConfigs = [], subgroupMinSize, subgroupMaxSize } = adapterInfo as MatrixAdapterInfo;
-    // Which lanes hold a matrix together has to be known when a kernel is written.
-    const enabled = MATRIX_FEATURES.every((feature) => features.has(feature)) && subgroupMinSize === subgroupMaxSize;
-    const sizes = enabled
-      ? subgroupMatrixConfigs.filter((c) => c.componentType === 'f16' && c.resultComponentType === 'f32')
-      : [];
-    const [best] = [...sizes].sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
-    return best && { height: best.M, width: best.N, terms: best.K, lanes: subgroupMaxSize! };
+    // Dawn tells this of adapters, and not of devices.
+    const info: MatrixAdapterInfo = this.owned?.adapter.info ?? this.device.adapterInfo;
+    const { subgroupMatrixConfigs = [], subgroupMinSize, subgroupMaxSize = 0 } = info;
+    // Kernels are written for so many lanes.
+    const lanes = subgroupMinSize === subgroupMaxSize && subgroupMaxSize <= MOST_LANES ? subgroupMaxSize : 0;
+    if (lanes === 0 || !MATRIX_FEATURES.every((feature) => features.has(feature))) return undefined;
+    const [largest] = [...subgroupMatrixConfigs]
+      .filter(({ componentType, resultComponentType }) => componentType === 'f16' && resultComponentType === 'f32')
+      .filter(({ M, N, K }) => [M, N, K].every((size) => CHANNELS_OF_MATRICES % size === 0))
+      .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+    return largest && { height: largest.M, width: largest.N, terms: largest.K, lanes };
   }
 
   /** Throw what went wrong on the device since it was made, if anything did. */

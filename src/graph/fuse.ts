@@ -27,8 +27,10 @@ export interface FusionOptions {
 const CONVOLUTIONS: ReadonlySet<string> = new Set([
   'conv2d',
   'conv2d_tiled',
+  'conv2d_matrix',
   'conv2d_backward_weights',
   'conv2d_backward_weights_tiled',
+  'conv2d_backward_weights_matrix',
 ]);
 
 /** Sums that wait to run together: so many are one dispatch, by their bindings. */

@@ -38,6 +38,9 @@ export interface SubgroupMatrices {
   readonly lanes: number;
 }
 
+/** Channel counts that matrices divide are multiples of this. */
+export const CHANNELS_OF_MATRICES = 16;
+
 /** How a convolution is computed. */
 export interface ConvolutionOptions {
   /**
@@ -45,7 +48,7 @@ export interface ConvolutionOptions {
    * address, or within subgroups, which software adapters do best.
    */
   readonly workgroupMemory?: boolean | undefined;
-  /** Of those, on matrix units: where all is stored as float16, and channel counts are multiples of 16. */
+  /** Of those, on matrix units: where all is stored as float16, and channel counts are multiples of {@link CHANNELS_OF_MATRICES}. */
   readonly matrices?: SubgroupMatrices | undefined;
   /** What is stored as float16: the input; the output, and what has its shape. Of backward-weights `output` is the gradient. */
   readonly float16?: { readonly input: boolean; readonly output: boolean } | undefined;
@@ -65,7 +68,9 @@ const isTiled = (
 
 /** What multiplies it, where that is matrix units. */
 const matricesOf = (shape: Omit<FilterShape, 'kernel'>, options: ConvolutionOptions): SubgroupMatrices | undefined =>
-  isTiled(shape, options) && options.float16?.output && shape.inChannels % 16 === 0 && shape.outChannels % 16 === 0
+  isTiled(shape, options) &&
+  options.float16?.output &&
+  [shape.inChannels, shape.outChannels].every((channels) => channels % CHANNELS_OF_MATRICES === 0)
     ? options.matrices
     : undefined;
 

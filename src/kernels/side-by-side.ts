@@ -9,6 +9,7 @@ const BUILTINS: Readonly<Record<string, string>> = {
   num_workgroups: 'groups',
   local_invocation_index: 'lane',
   global_invocation_id: 'group * vec3u(size, 1u, 1u) + vec3u(lane, 0u, 0u)',
+  subgroup_id: 'subgroup',
   subgroup_invocation_id: 'invocation',
 };
 
@@ -22,7 +23,6 @@ const WORKGROUP_ARRAYS = /var<workgroup> (\w+): array<(\w+), (\w+)>;/g;
 export function sideBySide(sources: readonly Source[]): string {
   const memory = sources.map(({ code }) => demandsOf(code).memory).reduce(together);
   const directives = new Set<string>();
-  const size = /@workgroup_size\((\w+)\)/;
   let binding = 0;
   let calls = '';
   let before = 0;
@@ -62,7 +62,9 @@ export function sideBySide(sources: readonly Source[]): string {
     return text;
   });
   const workgroup = workgroupSize(sources[0]!.code);
-  const subgroups = sources.some(({ code }) => size.test(code) && code.includes('@builtin(subgroup_invocation_id)'));
+  const ofSubgroups = ['subgroup_id', 'subgroup_invocation_id']
+    .filter((builtin) => sources.some(({ code }) => code.includes(`@builtin(${builtin})`)))
+    .map((builtin) => `  @builtin(${builtin}) ${BUILTINS[builtin]}: u32,\n`);
   const common = Object.entries(memory).flatMap(([type, lengths]) =>
     lengths.map((length, i) => `var<workgroup> memory_${type}_${i}: array<${type}, ${length}>;\n`),
   );
@@ -73,7 +75,7 @@ fn main(
   @builtin(workgroup_id) fused: vec3u,
   @builtin(num_workgroups) all: vec3u,
   @builtin(local_invocation_index) lane: u32,
-${subgroups ? '  @builtin(subgroup_invocation_id) invocation: u32,\n' : ''}) {
+${ofSubgroups.join('')}) {
   const size = ${workgroup}u;
   let at = fused.y * all.x + fused.x;
   // Kernels hide the counts of loops from compilers behind group.x, which therefore must not be a constant.
@@ -117,7 +119,7 @@ export function together(a: WorkgroupMemory, b: WorkgroupMemory): WorkgroupMemor
   return Object.fromEntries(types.map((type) => [type, longer(a[type], b[type])]));
 }
 
-const BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, vec4f: 16 };
+const BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, vec4f: 16, vec4h: 8 };
 
 export const memoryBytes = (memory: WorkgroupMemory): number =>
   Object.entries(memory).reduce((sum, [type, lengths]) => sum + lengths.reduce((a, b) => a + b, 0) * BYTES[type]!, 0);

@@ -259,15 +259,17 @@ function matrixConvolution(c: Constants, tile: Tile) {
   };
 }
 
+function fitsMatrices(c: Constants, tile: Tile): boolean {
+  const { TILE_VECS, A_SIZE, B_SIZE, SCRATCH } = matrixConvolution(c, tile);
+  return c.IN_C! % tile.depth! === 0 && (A_SIZE + B_SIZE) * 8 + (SCRATCH + TILE_VECS) * 16 <= WORKGROUP_BYTES;
+}
+
 const conv2dMatrix: Tiling = {
-  fixed: (c) => ({ height: MATRIX_HEIGHT, depth: c.IN_C! % 32 === 0 ? 32 : 16 }),
+  fixed: (c) => [32, 16].map((depth) => ({ height: MATRIX_HEIGHT, depth })).find((tile) => fitsMatrices(c, tile))!,
   others: MATRIX_TILES,
-  allows(c, tile) {
-    const { TILE_ROWS, TILE_VECS, A_SIZE, B_SIZE, SCRATCH } = matrixConvolution(c, tile);
-    const same = !c.REDUCE || TILE_ROWS === matrixCover(c, conv2dMatrix.fixed(c)).TILE_ROWS;
-    const bytes = (A_SIZE + B_SIZE) * 8 + (SCRATCH + TILE_VECS) * 16;
-    return same && c.IN_C! % tile.depth! === 0 && bytes <= WORKGROUP_BYTES;
-  },
+  allows: (c, tile) =>
+    fitsMatrices(c, tile) &&
+    (!c.REDUCE || matrixCover(c, tile).TILE_ROWS === matrixCover(c, conv2dMatrix.fixed(c)).TILE_ROWS),
   tiled(c, tile) {
     const constants = matrixConvolution(c, tile);
     const pixels = c.BATCH! * c.GRID_H! * c.GRID_W!;

@@ -7,9 +7,10 @@ import {
   conv2dForward,
   conv2dSplits,
 } from '../../src/kernels/conv2d.js';
-import type { Dispatch } from '../../src/kernels/dispatch.js';
+import { type Dispatch, specialise } from '../../src/kernels/dispatch.js';
 import { add } from '../../src/kernels/elementwise.js';
 import { matmul } from '../../src/kernels/matmul.js';
+import { demandsOf, memoryBytes } from '../../src/kernels/side-by-side.js';
 import { tile, tilesFor } from '../../src/kernels/tiles.js';
 import { type Data, engine, output, runKernel } from '../support/gpu.js';
 import { packHalves } from '../support/half.js';
@@ -160,4 +161,31 @@ it('leaves kernels alone that have no tiles', () => {
 it('has a test of backward-weights in several parts', () => {
   expect(conv2dSplits(LONG, GPU)).toBe(3);
   if (matrices) expect(conv2dSplits(LONG_WIDE, MATRICES)).toBe(3);
+});
+
+describe.each([
+  { height: 16, width: 16, terms: 16, lanes: 32 }, // NVIDIA's
+  { height: 16, width: 8, terms: 16, lanes: 32 },
+  { height: 8, width: 16, terms: 16, lanes: 16 }, // Intel's
+  { height: 8, width: 8, terms: 8, lanes: 32 }, // Apple's
+])('on matrix units of $height x $width x $terms, $lanes lanes', (matrices) => {
+  it.each([16, 32, 48, 64, 80, 160, 640])('every tile of %i channels is within what every device has', (channels) => {
+    const how = { ...MATRICES, matrices };
+    const shape = { ...SHAPE, batch: 384, inChannels: channels, outChannels: channels };
+    const kernels = [
+      conv2dForward(shape, { x: 'x', w: ['w'], y: 'y', partials: 'p', residual: 'r' }, how),
+      conv2dBackwardData(shape, { gradient: 'g', w: ['w'], y: 'y' }, how),
+      conv2dBackwardWeights(shape, { x: 'x', gradient: 'g', partials: 'p' }, how),
+    ];
+    for (const kernel of kernels) {
+      expect(kernel.shader).toMatch(/matrix$/);
+      for (const choice of tilesFor(kernel)) {
+        const { constants, workgroups, ...rest } = tile<string>(kernel, choice);
+        const { memory, workgroup } = demandsOf(specialise({ constants, ...rest }));
+        expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
+        expect(workgroup).toBeLessThanOrEqual(256);
+        expect((workgroups[1] * 4 * (constants.TILE_VECS as number)) / channels).toBe(1);
+      }
+    }
+  });
 });

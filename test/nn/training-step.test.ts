@@ -1,10 +1,14 @@
 import { expect, it } from 'vitest';
 import { NORMALIZATIONS } from '../../src/data/normalization.js';
 import { plan } from '../../src/graph/plan.js';
+import { partsOf } from '../../src/kernels/dispatch.js';
 import { stateLayout } from '../../src/nn/device-state.js';
 import { trainingStep } from '../../src/nn/trainer.js';
 import { wideResNet } from '../../src/nn/wide-resnet.js';
 import { OPTIONS } from '../support/training.js';
+
+/** NVIDIA's. */
+const MATRICES = { height: 16, width: 16, terms: 16, lanes: 32 };
 
 const SIZE = { height: 32, width: 32 };
 
@@ -32,6 +36,7 @@ it.each([
     // A GPU has a dispatch more for each batch norm's chunks, in both directions, as there are many.
     { options: { workgroupMemory: true }, most: 6.5 },
     { options: { workgroupMemory: true, float16: true }, most: 6.5 },
+    { options: { workgroupMemory: true, float16: true, matrices: MATRICES }, most: 6.5 },
     // Where convolutions are plain, nobody waits for dispatches: the compiler takes long.
     { options: { softwareCompiler: true, plainConvolutions: true }, most: Number.POSITIVE_INFINITY },
   ]) {
@@ -39,6 +44,21 @@ it.each([
     expect(dispatches.length).toBeLessThan(most * convolutions);
     expect(slots.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(1.3 * peakBytes);
   }
+});
+
+it('on matrix units: all convolutions but the stem, in all three directions', () => {
+  const network = wideResNet({ depth: 16, width: 2, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
+  const { graph } = trainingStep(network, stateLayout(network.config), [images(128), images(256)], SIZE, {
+    ...OPTIONS,
+    batch: 128,
+    outlierBatch: 256,
+  });
+  const { dispatches } = plan(graph, [], { workgroupMemory: true, float16: true, matrices: MATRICES });
+  const shaders = dispatches.flatMap((dispatch) => partsOf(dispatch).map(({ shader }) => shader));
+  const times = (name: string) => shaders.filter((shader) => shader === name).length;
+  // 16 convolutions, of which the stem has no backward-data.
+  expect(times('conv2d_matrix')).toBe(30);
+  expect(times('conv2d_backward_weights_matrix')).toBe(15);
 });
 
 it('float16 activations take little more than half the memory', () => {
