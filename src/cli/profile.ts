@@ -37,7 +37,7 @@ export function defineProfile(command: Command): void {
     .option('--batch <n>', 'in-distribution images a step', positiveInteger, 32)
     .option('--outlier-batch <n>', 'outlier images a step', positiveInteger, 64)
     .option('--runs <n>', 'steps to take the mean of', positiveInteger, 5)
-    .option('--float16', 'as finetune takes it')
+    .option('--float16', 'of the step that finetune --float16 makes')
     .option('--json', 'print the same as JSON');
   addQuiet(command);
   command.action(profile);
@@ -82,6 +82,7 @@ async function profile(args: Arguments): Promise<void> {
   const report = {
     adapter: description || device,
     network: `WRN-${depth}-${width}`,
+    float16: float16 === true,
     images: batch + outlierBatch,
     ms_step: step,
     dispatches: trainer.compiled.dispatchCount,
@@ -106,16 +107,17 @@ function sumByKernel(times: readonly KernelTime[]): KernelSum[] {
 function format(report: {
   adapter: string;
   network: string;
+  float16: boolean;
   images: number;
   ms_step: number;
   dispatches: number;
   kernels: readonly KernelSum[];
 }): string {
-  const { adapter, network, images, ms_step, dispatches, kernels } = report;
+  const { adapter, network, float16, images, ms_step, dispatches, kernels } = report;
   const width = Math.max(...kernels.map(({ kernel }) => kernel.length));
   return [
     `${adapter}`,
-    `${network}, ${images} images: ${ms_step.toFixed(1)} ms a step, ${dispatches} dispatches in one submit`,
+    `${network}${float16 ? ', float16' : ''}, ${images} images: ${ms_step.toFixed(1)} ms a step, ${dispatches} dispatches in one submit`,
     `${'kernel'.padEnd(width)}  times       ms  share`,
     ...kernels.map(
       ({ kernel, dispatches: times, ms, share }) =>

@@ -40,9 +40,9 @@ export interface LoweringOptions {
    * GPUs.
    */
   readonly workgroupMemory?: boolean;
-  /** Activations and their gradients are stored as float16, where their channels are a multiple of 4; computing stays float32. */
+  /** Activations and their gradients are stored as float16, where their channels are a multiple of 4. */
   readonly float16?: boolean | undefined;
-  /** Matrix units multiply what is stored as float16. */
+  /** Convolutions of what is stored so multiply on matrix units; all else is computed in float32. */
   readonly matrices?: SubgroupMatrices | undefined;
 }
 

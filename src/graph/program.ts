@@ -47,8 +47,9 @@ export class Program {
    * read and written, whatever the ranges. A bound {@link pack} keeps what lies between its parts.
    * @throws LimitError where a tensor exceeds the device's limits; DeviceError where a bound buffer is too small, or was made
    * without the usage that it needs (STORAGE; UNIFORM too for the filters of small convolutions), or begins off its alignment
-   * @param options.float16 store activations and their gradients as float16; all computing stays float32. ShapeError where an op
-   * cannot, or an output would be float16; FeatureError without `shader-f16`
+   * @param options.float16 store activations and their gradients as float16. Sums stay float32, and so do products but on matrix
+   * units ({@link Engine.matrices}), which round filters to float16. ShapeError where an op cannot, or an output would be float16;
+   * FeatureError without `shader-f16`
    */
   static async compile(
     engine: Engine,

@@ -46,7 +46,7 @@ export interface TrainingOptions {
   readonly seed: number;
   /**
    * Store activations and their gradients as float16, with a loss scale; sums, parameters and their update stay float32. It needs
-   * a device with `shader-f16`.
+   * a device with `shader-f16`, and is fastest on an engine that was opened with `float16`.
    */
   readonly float16?: boolean | undefined;
 }

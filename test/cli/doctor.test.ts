@@ -51,6 +51,8 @@ describe.skipIf(!hasLavapipe)('energate doctor, where lavapipe is installed', ()
     expect(code).toBe(0);
     expect(stdout).toMatch(/^adapter +llvmpipe/m);
     expect(stdout).toMatch(/^kind +lavapipe, on the CPU/m);
+    expect(stdout).toMatch(/^shader-f16 +(yes|no)/m);
+    expect(stdout).toMatch(/^matrix units +(yes, \d+x\d+x\d+|no)$/m);
     expect(stdout).toMatch(/^check +it computes, and rightly/m);
     expect(stdout).toMatch(/^faster +/m);
   });
