@@ -226,36 +226,32 @@ function matrixCover(c: Constants, { height }: Tile) {
   };
 }
 
-/** What is laid into workgroup memory, `lines` of so many vectors. */
-interface Laid {
-  readonly lines: number;
-  readonly vectors: number;
-}
-
-function matrixMemory(c: Constants, depth: number, a: Laid, b: Laid) {
+/** What a workgroup lays into its memory: lines of `depth` terms, in so many units, each a vector or a block of four. */
+function matrixMemory(cover: ReturnType<typeof matrixCover>, depth: number, aUnits: number, bUnits: number) {
   // Two vectors between lines have these begin on different banks.
-  const [aStride, bStride] = [a.vectors + 2, b.vectors + 2];
+  const line = depth / 4 + 2;
   return {
     DEPTH: depth,
-    STEPS: depth / c.TERMS!,
-    A_STRIDE: aStride,
-    B_STRIDE: bStride,
-    A_SIZE: a.lines * aStride,
-    B_SIZE: b.lines * bStride,
-    ...units(a.lines * a.vectors, b.lines * b.vectors, MATRIX_SUBGROUPS * c.LANES!),
+    LINE: line,
+    A_SIZE: cover.TILE_ROWS * line,
+    B_SIZE: cover.TILE_VECS * 4 * line,
+    ...units(aUnits, bUnits, cover.WORKGROUP),
   };
 }
 
 function matrixConvolution(c: Constants, tile: Tile) {
   const cover = matrixCover(c, tile);
-  const [depth, vecs] = [tile.depth!, cover.TILE_VECS];
-  const b = c.BACKWARD ? { lines: vecs * 4, vectors: depth / 4 } : { lines: depth, vectors: vecs };
-  const width = c.WIDTH! / 4;
+  const depth = tile.depth!;
+  const aUnits = (cover.TILE_ROWS * depth) / 4;
+  const bUnits = cover.TILE_VECS * (c.BACKWARD ? depth : depth / 4);
+  const groups = Math.min(c.LANES! / (c.WIDTH! / 4), c.HEIGHT!);
   return {
     ...cover,
-    ...matrixMemory(c, depth, { lines: cover.TILE_ROWS, vectors: depth / 4 }, b),
-    GROUPS: Math.min(Math.floor(c.LANES! / width), c.HEIGHT!),
-    SCRATCH: MATRIX_SUBGROUPS * Math.max(c.HEIGHT! * width, 2 * c.LANES!),
+    ...matrixMemory(cover, depth, aUnits, bUnits),
+    STEPS: depth / c.TERMS!,
+    GROUPS: groups,
+    ROUNDS: c.HEIGHT! / groups,
+    SCRATCH: (MATRIX_SUBGROUPS * c.HEIGHT! * c.WIDTH!) / 4,
   };
 }
 
@@ -283,9 +279,10 @@ const conv2dMatrix: Tiling = {
 
 function matrixBackwardWeights(c: Constants, tile: Tile) {
   const cover = matrixCover(c, tile);
-  const lines = tile.depth!;
-  const a = { lines, vectors: cover.TILE_ROWS / 4 };
-  return { ...cover, ...matrixMemory(c, lines, a, { lines, vectors: cover.TILE_VECS }) };
+  const depth = tile.depth!;
+  const aUnits = ((cover.TILE_ROWS / 4) * depth) / 4;
+  const bUnits = (cover.TILE_VECS * depth) / 4;
+  return { ...cover, ...matrixMemory(cover, depth, aUnits, bUnits), STEPS: depth / c.TERMS! };
 }
 
 const backwardWeightsMatrix: Tiling = {
