@@ -372,13 +372,21 @@ const MATRIX_PIXELS = 32;
 const MOST_SPLITS = 64;
 const MOST_SPLITS_OF_GPU = 512;
 
+/** Workgroups that keep a software adapter's cores busy: each more is a filter more to store, and to add up. */
+const SOFTWARE_WORKGROUPS = 32;
+
 /** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows, and none empty. */
 export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
   const { height, width } = conv2dOutput(shape);
   const rows = shape.batch * height;
   const cut = (parts: number, most: number) => Math.ceil(parts / Math.ceil(parts / Math.min(parts, most)));
-  if (!isTiled(shape, options)) return cut(rows, options.workgroupMemory ? MOST_SPLITS_OF_GPU : MOST_SPLITS);
   const buffers = { x: 'x', gradient: 'gradient', partials: 'partials' };
+  if (!isTiled(shape, options)) {
+    if (options.workgroupMemory) return cut(rows, MOST_SPLITS_OF_GPU);
+    const { UNIT, OUT_C, OUT_WIDTH, COLUMNS } = registerBackwardWeights(shape, 1, buffers, options).constants;
+    const lanes = (Number(UNIT) * Number(OUT_C)) / Number(OUT_WIDTH) / Number(COLUMNS);
+    return cut(rows, Math.min(MOST_SPLITS, Math.ceil((SOFTWARE_WORKGROUPS * WORKGROUP) / lanes)));
+  }
   const [x, y] = sharedBackwardWeights(shape, 1, buffers, options).workgroups;
   const wanted = Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), Math.ceil((rows * width) / LEAST_PIXELS));
   return cut(matricesOf(shape, options) ? Math.ceil((rows * width) / MATRIX_PIXELS) : rows, wanted);
@@ -423,17 +431,13 @@ function sharedBackwardWeights<B>(
   return tile({ shader, constants: { ...constants, ...how }, bindings: [x, gradient, partials] });
 }
 
-/**
- * Convolution, backward-weights, as partial sums: `x` is the forward input, `gradient` that of the output, `partials`
- * [conv2dSplits(shape, options), kernel, kernel, inChannels, outChannels], to be added up over its first axis.
- */
-export function conv2dBackwardWeights<B>(
+/** From register tiles. */
+function registerBackwardWeights<B>(
   shape: Conv2dShape,
-  buffers: BackwardWeights<B>,
-  options: ConvolutionOptions = {},
+  splits: number,
+  { x, gradient, partials }: BackwardWeights<B>,
+  options: ConvolutionOptions,
 ): Dispatch<B> {
-  const splits = conv2dSplits(shape, options);
-  if (isTiled(shape, options)) return sharedBackwardWeights(shape, splits, buffers, options);
   const inWidth = vectorWidth(shape.inChannels);
   const rows = shape.kernel * (shape.inChannels / inWidth);
   return tile({
@@ -446,6 +450,20 @@ export function conv2dBackwardWeights<B>(
       SPLITS: splits,
       UNIT: Math.ceil(rows / LANES) * LANES,
     },
-    bindings: [buffers.x, buffers.gradient, buffers.partials],
+    bindings: [x, gradient, partials],
   });
+}
+
+/**
+ * Convolution, backward-weights, as partial sums: `x` is the forward input, `gradient` that of the output, `partials`
+ * [conv2dSplits(shape, options), kernel, kernel, inChannels, outChannels], to be added up over its first axis.
+ */
+export function conv2dBackwardWeights<B>(
+  shape: Conv2dShape,
+  buffers: BackwardWeights<B>,
+  options: ConvolutionOptions = {},
+): Dispatch<B> {
+  const splits = conv2dSplits(shape, options);
+  if (isTiled(shape, options)) return sharedBackwardWeights(shape, splits, buffers, options);
+  return registerBackwardWeights(shape, splits, buffers, options);
 }

@@ -268,11 +268,28 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
 it('cuts the sum of backward-weights into at most 64 parts, none empty', () => {
   for (let batch = 1; batch < 200; batch += 7) {
     for (const inHeight of [1, 5, 32]) {
-      const shape = { batch, inHeight, inWidth: 4, inChannels: 4, outChannels: 4, kernel: 3, stride: 1 };
-      const rows = batch * inHeight;
-      const splits = conv2dSplits(shape);
-      expect(splits).toBeLessThanOrEqual(64);
-      expect((splits - 1) * Math.ceil(rows / splits)).toBeLessThan(rows);
+      for (const channels of [4, 64, 128]) {
+        const shape = {
+          batch,
+          inHeight,
+          inWidth: 4,
+          inChannels: channels,
+          outChannels: channels,
+          kernel: 3,
+          stride: 1,
+        };
+        const rows = batch * inHeight;
+        const splits = conv2dSplits(shape);
+        expect(splits).toBeLessThanOrEqual(64);
+        expect((splits - 1) * Math.ceil(rows / splits)).toBeLessThan(rows);
+      }
     }
   }
+});
+
+it('stores no more filters for backward-weights than keep a software adapter busy', () => {
+  const shape = { batch: 96, inHeight: 8, inWidth: 8, inChannels: 128, outChannels: 128, kernel: 3, stride: 1 };
+  const [x, y, z] = conv2dBackwardWeights(shape, { x: 'x', gradient: 'gradient', partials: 'partials' }).workgroups;
+  expect(x * y * z).toBeGreaterThanOrEqual(32);
+  expect(conv2dSplits(shape)).toBeLessThanOrEqual(4);
 });
