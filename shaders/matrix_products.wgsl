@@ -8,10 +8,10 @@ for (var k = 0; k < STEPS; k++) {
   }
   // unroll
   for (var r = 0; r < ROWS; r++) {
-    let left = subgroupMatrixLoad<subgroup_matrix_left<f16, TERMS, HEIGHT>, row_major>(&a, (down * ROWS + r) * HEIGHT * LINE + k * TERMS / 4, LINE);
+    let factor = subgroupMatrixLoad<subgroup_matrix_left<f16, TERMS, HEIGHT>, row_major>(&a, (down * ROWS + r) * HEIGHT * LINE + k * TERMS / 4, LINE);
     // unroll
     for (var j = 0; j < COLUMNS; j++) {
-      sum[r * COLUMNS + j] = subgroupMatrixMultiplyAccumulate(left, right[j], sum[r * COLUMNS + j]);
+      sum[r * COLUMNS + j] = subgroupMatrixMultiplyAccumulate(factor, right[j], sum[r * COLUMNS + j]);
     }
   }
 }

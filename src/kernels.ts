@@ -14,6 +14,7 @@ export {
   type Dispatch,
   type ShaderName,
   type ShaderSpecialisation,
+  type SubgroupMatrices,
   specialise,
 } from './kernels/dispatch.js';
 export * from './kernels/elementwise.js';

@@ -35,6 +35,7 @@ export { matmul } from './graph/ops/matmul.js';
 export { pack, sgd, updateRunningStatistics } from './graph/ops/optimiser.js';
 export { globalAveragePool } from './graph/ops/pool.js';
 export { type KernelTime, Program } from './graph/program.js';
+export type { SubgroupMatrices } from './kernels/dispatch.js';
 export { type Checkpoint, decodeCheckpoint, encodeCheckpoint, fingerprints } from './nn/checkpoint.js';
 export { Classifier, type Outputs } from './nn/classifier.js';
 export { type FoldedBatchNorms, foldBatchNorms, foldedInputs } from './nn/folding.js';

@@ -21,7 +21,7 @@ interface Report {
   adapter?: Engine['adapter'] & { kind: string };
   /** Which of the optional features that kernels can use it has. */
   features?: Record<string, boolean>;
-  /** What its matrix units multiply at once, where it has some. */
+  /** What its matrix units multiply at once, where it has some that `--float16` uses. */
   matrices?: Engine['matrices'];
   limits?: Record<string, number>;
   /** Of a matrix product: rough. */
@@ -74,7 +74,7 @@ async function examine(): Promise<Report> {
     const { device } = engine;
     report.adapter = { ...engine.adapter, kind: adapterKind(engine.adapter) };
     report.features = Object.fromEntries(FEATURES.map((feature) => [feature, device.features.has(feature)]));
-    report.matrices = engine.matrices;
+    report.matrices = engine.adapter.software ? undefined : engine.matrices;
     report.limits = Object.fromEntries(LIMITS.map((limit) => [limit, device.limits[limit]]));
     if (!(await addIsRight(engine))) report.problem = 'it adds numbers wrongly: update its driver';
     report.gflops = await matmulSpeed(engine);

@@ -1,7 +1,14 @@
 import { DeviceError, FeatureError, LimitError } from '../errors.js';
-import { CHANNELS_OF_MATRICES, type SubgroupMatrices } from '../kernels/conv2d.js';
-import { type DeviceTraits, type Dispatch, LANES, type ShaderSpecialisation, specialise } from '../kernels/dispatch.js';
+import {
+  type DeviceTraits,
+  type Dispatch,
+  LANES,
+  type ShaderSpecialisation,
+  type SubgroupMatrices,
+  specialise,
+} from '../kernels/dispatch.js';
 import { checkBindings, requireUsage, type Slot, slotsOf, USAGE } from './bindings.js';
+import { MATRIX_FEATURES, matricesOf } from './matrices.js';
 import type { Tuner } from './tuner.js';
 
 /** What an engine has made on its device so far. A step that is replayed leaves all of these as they were but submits. */
@@ -26,30 +33,12 @@ const BUFFER_LIMITS = ['maxStorageBufferBindingSize', 'maxBufferSize'] as const;
 const ERROR_SCOPES: readonly GPUErrorFilter[] = ['internal', 'out-of-memory', 'validation'];
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
 
-/** What {@link Engine.matrices} needs: the last is an experiment of Dawn's that the types of WebGPU do not know. */
-const MATRIX_FEATURES = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[];
-
-/** Of a subgroup, where four make up a workgroup. */
-const MOST_LANES = 64;
-
-interface MatrixAdapterInfo {
-  readonly subgroupMinSize?: number;
-  readonly subgroupMaxSize?: number;
-  readonly subgroupMatrixConfigs?: readonly {
-    readonly componentType: string;
-    readonly resultComponentType: string;
-    readonly M: number;
-    readonly N: number;
-    readonly K: number;
-  }[];
-}
-
 export interface EngineOptions {
   /** Measures which tiles are fastest on this device, the first time that a kernel is compiled. */
   readonly tuner?: Tuner | undefined;
   /**
-   * Ask for all that float16 is faster with: matrix units, which are an experiment of Dawn's, and in Node, on NVIDIA's
-   * driver, float16 itself. What there is of it shows in the device's features.
+   * For a device of the engine's own: ask for all that float16 is faster with. That is matrix units, which are an experiment
+   * of Dawn's ({@link Engine.matrices}), and in Node, on NVIDIA's driver, float16 itself (`shader-f16`).
    */
   readonly float16?: boolean | undefined;
 }
@@ -171,18 +160,8 @@ export class Engine {
    * has none that kernels can use, or was made without them.
    */
   get matrices(): SubgroupMatrices | undefined {
-    const { features } = this.device;
-    // Dawn tells this of adapters, and not of devices.
-    const info: MatrixAdapterInfo = this.owned?.adapter.info ?? this.device.adapterInfo;
-    const { subgroupMatrixConfigs = [], subgroupMinSize, subgroupMaxSize = 0 } = info;
-    // Kernels are written for so many lanes.
-    const lanes = subgroupMinSize === subgroupMaxSize && subgroupMaxSize <= MOST_LANES ? subgroupMaxSize : 0;
-    if (lanes === 0 || !MATRIX_FEATURES.every((feature) => features.has(feature))) return undefined;
-    const [largest] = [...subgroupMatrixConfigs]
-      .filter(({ componentType, resultComponentType }) => componentType === 'f16' && resultComponentType === 'f32')
-      .filter(({ M, N, K }) => [M, N, K].every((size) => CHANNELS_OF_MATRICES % size === 0))
-      .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
-    return largest && { height: largest.M, width: largest.N, terms: largest.K, lanes };
+    // Dawn tells sizes of adapters, and of devices not yet.
+    return matricesOf(this.device.features, this.owned?.adapter.info ?? this.device.adapterInfo);
   }
 
   /** Throw what went wrong on the device since it was made, if anything did. */

@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.js';
-import type { GradientReduction, SubgroupMatrices } from '../kernels/conv2d.js';
-import type { Dispatch } from '../kernels/dispatch.js';
+import type { GradientReduction } from '../kernels/conv2d.js';
+import type { Dispatch, SubgroupMatrices } from '../kernels/dispatch.js';
 
 export type Shape = readonly number[];
 export type DType = 'f32' | 'u32';

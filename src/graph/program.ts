@@ -1,4 +1,4 @@
-import { DeviceError, FeatureError } from '../errors.js';
+import { DeviceError, FeatureError, UsageError } from '../errors.js';
 import { Buffers } from '../gpu/buffers.js';
 import { type Engine, type PreparedDispatch, record, type Storage } from '../gpu/engine.js';
 import type { Dispatch } from '../kernels/dispatch.js';
@@ -131,13 +131,16 @@ export class Program {
 
   /**
    * One run: one pass, one submit. Returns at once; the GPU works on.
-   * @param most dispatches a submit, 1 or more: for runs so long that a watchdog would take the GPU for hung; results are the same bits
+   * @param most dispatches a submit: for runs so long that a watchdog would take the GPU for hung; results are the same bits
+   * @throws UsageError where that is not 1 or more
    */
-  run(most = this.dispatches.length): void {
+  run(most = Number.POSITIVE_INFINITY): void {
+    if (!(most >= 1)) throw new UsageError(`a submit takes 1 dispatch or more, not ${most}`);
     this.engine.check();
-    for (let start = 0; start < this.dispatches.length; start += most) {
+    const step = Math.min(Math.floor(most), this.dispatches.length);
+    for (let start = 0; start < this.dispatches.length; start += step) {
       const encoder = this.engine.device.createCommandEncoder();
-      recordPass(encoder, this.dispatches.slice(start, start + most));
+      recordPass(encoder, this.dispatches.slice(start, start + step));
       this.engine.submit(encoder);
     }
   }

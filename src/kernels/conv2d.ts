@@ -1,5 +1,5 @@
 import { type BatchNormFold, foldConstants } from './batch-norm.js';
-import { type Dispatch, LANES, MAX_UNIFORM_BYTES, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, LANES, MAX_UNIFORM_BYTES, type SubgroupMatrices, vectorWidth, WORKGROUP } from './dispatch.js';
 import { LEAST_MATRIX_ROWS, tile } from './tiles.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
@@ -27,19 +27,8 @@ interface FilterShape {
   readonly outChannels: number;
 }
 
-/**
- * What a GPU's matrix units multiply at once, float16 with sums in float32: [height, terms] by [terms, width], held by the
- * lanes of a subgroup together.
- */
-export interface SubgroupMatrices {
-  readonly height: number;
-  readonly width: number;
-  readonly terms: number;
-  readonly lanes: number;
-}
-
-/** Channel counts that matrices divide are multiples of this. */
-export const CHANNELS_OF_MATRICES = 16;
+/** Channel counts on matrix units are multiples of this, which the sides of all matrices divide. */
+const CHANNELS_OF_MATRICES = 16;
 
 /** How a convolution is computed. */
 export interface ConvolutionOptions {
@@ -48,7 +37,7 @@ export interface ConvolutionOptions {
    * address, or within subgroups, which software adapters do best.
    */
   readonly workgroupMemory?: boolean | undefined;
-  /** Of those, on matrix units: where all is stored as float16, and channel counts are multiples of {@link CHANNELS_OF_MATRICES}. */
+  /** Of those, on matrix units: where all is stored as float16, and channel counts are multiples of 16. */
   readonly matrices?: SubgroupMatrices | undefined;
   /** What is stored as float16: the input; the output, and what has its shape. Of backward-weights `output` is the gradient. */
   readonly float16?: { readonly input: boolean; readonly output: boolean } | undefined;

@@ -87,6 +87,17 @@ export interface DeviceTraits {
 }
 
 /**
+ * What a GPU's matrix units multiply at once, float16 with sums in float32: [height, terms] by [terms, width], held by the
+ * lanes of a subgroup together.
+ */
+export interface SubgroupMatrices {
+  readonly height: number;
+  readonly width: number;
+  readonly terms: number;
+  readonly lanes: number;
+}
+
+/**
  * A shader's source with its `const` lines set, bindings moved to uniform buffers where `uniforms` says so, vector types
  * narrowed to scalars where their width is 1, lines that end in `// where FLAG` left out where that constant is false, and
  * those in `// unless FLAG` where it is true (bindings and features have to go where they are not there), and loops marked `// unroll`

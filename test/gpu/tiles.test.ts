@@ -35,7 +35,8 @@ const stridedSize = 2 * 3 * 6 * 16;
 const { matrices } = engine;
 const MATRICES = { ...GPU, float16: { input: true, output: true }, matrices };
 const WIDE: Conv2dShape = { ...SHAPE, inChannels: 32, outChannels: 64 };
-const LONG_WIDE: Conv2dShape = { ...LONG, inChannels: 16, outChannels: 32 };
+/** Of more filter rows than one tile has. */
+const LONG_WIDE: Conv2dShape = { ...LONG, kernel: 3, inChannels: 32, outChannels: 32 };
 const half = (size: number, salt: number) => packHalves(noise(size, salt));
 const halfOutput = (size: number) => new Uint32Array(output(size / 2).buffer);
 
@@ -70,9 +71,9 @@ const MATRIX_CASES: readonly Case[] = [
   {
     name: 'backward-weights on matrix units, in parts',
     buffers: {
-      x: half(41 * 16 * 16, 1),
+      x: half(41 * 16 * 32, 1),
       dy: half(41 * 16 * 32, 2),
-      y: output(conv2dSplits(LONG_WIDE, MATRICES) * 16 * 32),
+      y: output(conv2dSplits(LONG_WIDE, MATRICES) * 9 * 32 * 32),
     },
     kernel: (b) => conv2dBackwardWeights(LONG_WIDE, { x: b.x!, gradient: b.dy!, partials: b.y! }, MATRICES),
   },
@@ -184,7 +185,9 @@ describe.each([
         const { memory, workgroup } = demandsOf(specialise({ constants, ...rest }));
         expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
         expect(workgroup).toBeLessThanOrEqual(256);
-        expect((workgroups[1] * 4 * (constants.TILE_VECS as number)) / channels).toBe(1);
+        expect(workgroups[1] * 4 * Number(constants.TILE_VECS)).toBe(channels);
+        // What an invocation lays into memory is of the same terms in every round.
+        expect((workgroup * 4) % Number(constants.DEPTH)).toBe(0);
       }
     }
   });

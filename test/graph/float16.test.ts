@@ -11,7 +11,7 @@ import { Program } from '../../src/graph/program.js';
 import { Classifier } from '../../src/nn/classifier.js';
 import { OPTIMISER, Trainer } from '../../src/nn/trainer.js';
 import { wideResNet } from '../../src/nn/wide-resnet.js';
-import { engine } from '../support/gpu.js';
+import { engine, MATRIX_SHADERS, shadersOf } from '../support/gpu.js';
 import { noise } from '../support/numbers.js';
 
 afterEach(() => void vi.restoreAllMocks());
@@ -87,7 +87,11 @@ describe.runIf(hasFloat16).each([
     vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, ...adapter });
     vi.spyOn(engine, 'traits', 'get').mockReturnValue({ ...engine.traits, ...traits });
     vi.spyOn(engine, 'matrices', 'get').mockReturnValue(matrices);
-    const [half, full] = [await compute(true), await compute(false)];
+    const prepare = vi.spyOn(engine, 'prepare');
+    const half = await compute(true);
+    const shaders = shadersOf(prepare);
+    for (const shader of MATRIX_SHADERS) expect(shaders.has(shader)).toBe(matrices !== undefined);
+    const full = await compute(false);
     expect(half.peakBytes).toBeLessThan(full.peakBytes);
     full.values.forEach((expected, i) => {
       const difference = norm(expected.map((value, k) => half.values[i]![k]! - value));

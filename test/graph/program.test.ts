@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DeviceError } from '../../src/errors.js';
+import { DeviceError, UsageError } from '../../src/errors.js';
 import { gradients } from '../../src/graph/differentiate.js';
 import { Graph, type Tensor, VIEW_ALIGNMENT } from '../../src/graph/graph.js';
 import { batchNormTraining } from '../../src/graph/ops/batch-norm.js';
@@ -72,6 +72,7 @@ describe('a compiled training step', () => {
     const cut = await after(2);
     expect(whole.submits).toBe(1);
     expect(cut.submits).toBe(Math.ceil(program.dispatchCount / 2));
+    for (const none of [0, -1, 0.5, Number.NaN]) expect(() => program.run(none)).toThrow(UsageError);
     expect(cut.values).toEqual(whole.values);
     program.destroy();
   });

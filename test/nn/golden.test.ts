@@ -3,7 +3,7 @@ import { Classifier } from '../../src/nn/classifier.js';
 import type { Network } from '../../src/nn/network.js';
 import { Trainer, type TrainingOptions, type TrainingState } from '../../src/nn/trainer.js';
 import { type Golden, golden, hasShared, relativeError } from '../support/golden.js';
-import { engine } from '../support/gpu.js';
+import { engine, MATRIX_SHADERS, shadersOf } from '../support/gpu.js';
 
 /** A file, whether it is there, and whether the kernels are those that a GPU gets. */
 const files: [string, boolean, boolean][] = [
@@ -114,17 +114,22 @@ for (const [file, present, gpu] of files) {
 
 // But for what they load and store, these kernels are those that float32's tests check.
 describe.skipIf(!engine.device.features.has('shader-f16')).each([
-  { kernels: 'this adapter', software: engine.adapter.software },
-  // Of a network that all but starts with 16 channels.
-  ...(engine.matrices ? [{ kernels: 'matrix units', software: false }] : []),
-])('float16 activations, with the kernels of $kernels', ({ software }) => {
+  {
+    kernels: 'this adapter',
+    software: engine.adapter.software,
+    matrices: !engine.adapter.software && engine.matrices,
+  },
+  ...(engine.matrices ? [{ kernels: 'matrix units', software: false, matrices: engine.matrices }] : []),
+])('float16 activations, with the kernels of $kernels', ({ software, matrices }) => {
   afterEach(() => void vi.restoreAllMocks());
 
   test('the figures of PyTorch to a thousandth, and the same bytes after a stop', { timeout: TIMEOUT }, async () => {
     vi.spyOn(engine, 'adapter', 'get').mockReturnValue({ ...engine.adapter, software });
     const reference = golden('finetune-energy-wrn-10-1.npz');
     const logs: Record<string, number>[] = [];
+    const prepare = vi.spyOn(engine, 'prepare');
     const whole = await trainer(reference, { float16: true });
+    for (const shader of MATRIX_SHADERS) expect(shadersOf(prepare).has(shader)).toBe(Boolean(matrices));
     await whole.run((more) => void logs.push(...(more as never as Record<string, number>[])));
     reference.meta.log.forEach((expected, i) => {
       for (const field of ['loss', 'energy_in', 'energy_out']) {

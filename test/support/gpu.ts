@@ -1,6 +1,6 @@
-import { afterAll, expect, vi } from 'vitest';
+import { afterAll, expect, type MockInstance, vi } from 'vitest';
 import { Engine, record, type Storage } from '../../src/gpu/engine.js';
-import type { Dispatch } from '../../src/kernels/dispatch.js';
+import { type Dispatch, partsOf } from '../../src/kernels/dispatch.js';
 
 /** With `MATRICES=1` the adapter has to have matrix units, and tests of their kernels run (see CONTRIBUTING). */
 const float16 = globalThis.process?.env.MATRICES === '1';
@@ -14,6 +14,13 @@ if (float16 && !engine.matrices) throw new Error('MATRICES=1, but this adapter h
 
 // A software adapter takes seconds to compile a large kernel the first time that it runs.
 vi.setConfig({ testTimeout: 120_000 });
+
+/** The kernels that an engine has prepared since it was spied upon. */
+export const shadersOf = (prepare: MockInstance<Engine['prepare']>): Set<string> =>
+  new Set(prepare.mock.calls.flatMap(([dispatch]) => partsOf(dispatch).map(({ shader }) => shader)));
+
+/** Of a network on matrix units. */
+export const MATRIX_SHADERS = ['conv2d_matrix', 'conv2d_backward_weights_matrix'];
 
 export type Data = Float32Array | Uint32Array;
 
