@@ -19,7 +19,7 @@ export async function draw(results: Results): Promise<string> {
   const compared = new Set(results.rows.filter((row) => isTime(row) && row.ratio !== undefined).map((row) => row.case));
   const rows = results.rows.filter(isTime).filter((row) => compared.has(row.case));
   const values = rows.map((row) => ({ ...row, times: row.ratio ?? 1, percent: share(row) }));
-  const colours = Object.entries(COLOURS).filter(([engine]) => engine in results.versions);
+  const colours = Object.entries(COLOURS).filter(([name]) => rows.some(({ engine }) => engine === name));
   const order = [...new Set(rows.map((row) => row.case))];
   const y = { field: 'case', type: 'nominal', sort: order, title: null } as const;
   const colour = {
