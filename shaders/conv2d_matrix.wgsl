@@ -235,17 +235,9 @@ fn main(
     }
     let chunk = group.z * ((PIXELS + TILE_ROWS - 1) / TILE_ROWS) + group.x;
     let v = firstVec + lane;
-    // where STATISTICS:
-    let count = f32(min(firstPixel + TILE_ROWS, PIXELS) - firstPixel);
-    let shift = sums / count;
-    P[chunk * 3 * OUT_VECS + v] = pivots[lane] + shift;
-    P[(chunk * 3 + 1) * OUT_VECS + v] = max(products - sums * shift, vec4f());
-    P[(chunk * 3 + 2) * OUT_VECS + v] = vec4f(count);
-    // end
-    // where GRADIENTS:
-    P[chunk * 2 * OUT_VECS + v] = sums;
-    P[(chunk * 2 + 1) * OUT_VECS + v] = products * FIGURES[3 * OUT_VECS + v];
-    // end
+    let pivot = pivots[lane]; // where STATISTICS
+    let count = f32(min(firstPixel + TILE_ROWS, PIXELS) - firstPixel); // where STATISTICS
+    // include: convolution_partials
   }
   // end
 }

@@ -223,15 +223,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     // where STATISTICS:
     let begin = i32(group.x) * TILE_QUADS;
     let count = f32(pixelsBefore(min(begin + TILE_QUADS, ALL_QUADS)) - pixelsBefore(begin));
-    let shift = sums / count;
-    P[chunk * 3 * OUT_VECS + v] = pivot + shift;
-    P[(chunk * 3 + 1) * OUT_VECS + v] = max(products - sums * shift, vec4f());
-    P[(chunk * 3 + 2) * OUT_VECS + v] = vec4f(count);
     // end
-    // where GRADIENTS:
-    P[chunk * 2 * OUT_VECS + v] = sums;
-    P[(chunk * 2 + 1) * OUT_VECS + v] = products * FIGURES[3 * OUT_VECS + v];
-    // end
+    // include: convolution_partials
   }
   // end
 }

@@ -18,9 +18,8 @@ export class Buffers {
 
   /** As {@link Engine.upload}. */
   upload(label: string, data: ArrayBufferView): Storage {
-    const buffer = this.create(label, data.byteLength);
-    const storage = { buffer, offset: 0, size: buffer.size };
-    this.engine.write(storage, data);
+    const storage = this.engine.upload(label, data);
+    this.made.push(storage.buffer);
     return storage;
   }
 

@@ -198,7 +198,12 @@ export class Engine {
   upload(label: string, data: ArrayBufferView): Storage {
     const buffer = this.createBuffer(label, data.byteLength);
     const storage = { buffer, offset: 0, size: buffer.size };
-    this.write(storage, data);
+    try {
+      this.write(storage, data);
+    } catch (error) {
+      this.destroyBuffer(buffer);
+      throw error;
+    }
     return storage;
   }
 

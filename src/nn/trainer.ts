@@ -195,8 +195,16 @@ export class Trainer {
         { float16: options.float16 },
       );
       return new Trainer({
-        ...{ options, engine, layout, program, tensors, buffers, labels },
-        ...{ base: network, feeds, step: state.step },
+        options,
+        engine,
+        base: network,
+        layout,
+        program,
+        tensors,
+        buffers,
+        labels,
+        feeds,
+        step: state.step,
       });
     } catch (error) {
       buffers.destroy();

@@ -17,7 +17,7 @@ import { batchNormBackward, batchNormStatistics, EPSILON } from '../reference/ba
 import * as reference from '../reference/convolution.js';
 import { add } from '../reference/layers.js';
 import { type Data, engine, output, runKernel } from '../support/gpu.js';
-import { packHalves, roundToHalf, unpackHalves } from '../support/half.js';
+import { packHalves, roundToHalves, unpackHalves } from '../support/half.js';
 import { expectClose, f64, noise } from '../support/numbers.js';
 import { dropoutMask } from '../support/pcg.js';
 
@@ -99,7 +99,9 @@ const cases = [
     ow,
     x: numbers(n * h * w * cin, 1, options),
     // Matrix units multiply float16.
-    w: noise(kernel * kernel * cin * cout, 2).map((value) => (options.matrices ? roundToHalf(value) : value)),
+    w: options.matrices
+      ? roundToHalves(noise(kernel * kernel * cin * cout, 2))
+      : noise(kernel * kernel * cin * cout, 2),
     dy: numbers(n * oh * ow * cout, 3, options),
     // Every other one, since each kernel takes a software adapter about a second to compile.
     residual: i % 2 === 1,
@@ -109,7 +111,7 @@ const cases = [
 
 /** Noise that is stored without rounding. */
 function numbers(length: number, salt: number, { float16 }: ConvolutionOptions): Float32Array {
-  return noise(length, salt).map((value) => (float16 ? roundToHalf(value) : value));
+  return float16 ? roundToHalves(noise(length, salt)) : noise(length, salt);
 }
 
 const stored = (values: Float32Array, { float16 }: ConvolutionOptions) => (float16 ? packHalves(values) : values);
