@@ -83,7 +83,7 @@ const training = (name: string, outliers: ImageSource) =>
       ...outliers,
       async gather(indices) {
         // Nothing is under way on the device while it reads.
-        await engine.device.queue.onSubmittedWorkDone();
+        await engine.submitted();
         const begin = performance.now();
         const bytes = await outliers.gather(indices);
         read += performance.now() - begin;
@@ -102,7 +102,7 @@ async function train(outliers: ImageSource) {
     regulariser: { kind: 'energy', mIn: -8, mOut: -2, lambda: 0.1 },
   } as const;
   const trainer = await Trainer.create(engine, network, { inDistribution: labelled, outliers }, options);
-  await engine.device.queue.onSubmittedWorkDone();
+  await engine.submitted();
   const begin = performance.now();
   await trainer.run(() => {});
   const ms = performance.now() - begin;

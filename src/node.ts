@@ -1,5 +1,6 @@
 import { DeviceError } from './errors.js';
 import { Engine, type EngineOptions } from './gpu/engine.js';
+import { patiently } from './node/polling.js';
 import { NoAdapterError, SOFTWARE_DRIVER_HINT } from './node/vulkan.js';
 
 export * from './index.js';
@@ -10,7 +11,8 @@ export { tileFile } from './node/tile-file.js';
 export { NoAdapterError } from './node/vulkan.js';
 
 /**
- * An engine in Node, on Dawn (the optional peer dependency `webgpu`).
+ * An engine in Node, on Dawn (the optional peer dependency `webgpu`). While a software adapter computes, Dawn asks once in a
+ * millisecond whether it is done, not without pause: that would keep a core busy that the adapter needs.
  * @throws {DeviceError} where `webgpu` is not installed.
  * @throws {NoAdapterError} where there is neither a GPU with a driver nor a software driver. On Linux a process started
  * with {@link swiftshaderEnvironment} has one; `energate doctor` finds out what is missing.
@@ -18,7 +20,7 @@ export { NoAdapterError } from './node/vulkan.js';
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const gpu = await openDawn(options);
   // Asked for here as well (the second time costs nothing), for an error that knows what to install.
-  if (await gpu.requestAdapter()) return Engine.open(gpu, options);
+  if (await gpu.requestAdapter()) return Engine.open(gpu, options, patiently);
   throw new NoAdapterError(
     process.platform === 'linux'
       ? `Dawn found no Vulkan driver that it accepts: install the GPU's; without a GPU, ${SOFTWARE_DRIVER_HINT}, and start ` +

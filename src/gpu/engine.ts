@@ -33,6 +33,16 @@ const BUFFER_LIMITS = ['maxStorageBufferBindingSize', 'maxBufferSize'] as const;
 const ERROR_SCOPES: readonly GPUErrorFilter[] = ['internal', 'out-of-memory', 'validation'];
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
 
+/** Whether an adapter computes on the CPU. */
+export function isSoftware({ vendor, architecture, device, description }: GPUAdapterInfo): boolean {
+  return /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(
+    [vendor, architecture, device, description].join(' '),
+  );
+}
+
+/** Makes calls, and returns what they do. */
+export type Awaiting = <T>(calls: () => T) => T;
+
 export interface EngineOptions {
   /** Measures which tiles are fastest on this device, the first time that a kernel is compiled. */
   readonly tuner?: Tuner | undefined;
@@ -64,10 +74,18 @@ export class Engine {
   private readonly pipelines = new Map<string, { slots: readonly Slot[]; pipeline: Promise<GPUComputePipeline> }>();
   /** Buffers that reads are copied to and mapped from; those that no read is using. */
   private staging: GPUBuffer[] = [];
+  /** Makes calls that return promises of what the device is at work on. */
+  private readonly awaiting: Awaiting;
 
-  private constructor(device: GPUDevice, { tuner }: EngineOptions, owned?: { gpu: GPU; adapter: GPUAdapter }) {
+  private constructor(
+    device: GPUDevice,
+    { tuner }: EngineOptions,
+    owned?: { gpu: GPU; adapter: GPUAdapter },
+    awaiting?: Awaiting,
+  ) {
     this.device = device;
     this.tuner = tuner;
+    this.awaiting = awaiting && this.adapter.software ? awaiting : (calls) => calls();
     // Kept because Dawn's Node binding frees the instance, and all that hangs on it, with the last JavaScript reference.
     this.owned = owned;
     device.lost.then((info) => {
@@ -110,9 +128,15 @@ export class Engine {
    * An engine on a device of its own.
    * @param gpu where to look for an adapter; by default the browser's `navigator.gpu`. In Node, `openEngine` of
    * `energate/node` supplies one.
+   * @param awaiting on a software adapter, makes the calls that return promises of what the device is at work on: in Node
+   * `openEngine` gives one that leaves the processor's cores to the adapter.
    * @throws DeviceError where there is no WebGPU or no adapter.
    */
-  static async open(gpu: GPU | undefined = globalThis.navigator?.gpu, options: EngineOptions = {}): Promise<Engine> {
+  static async open(
+    gpu: GPU | undefined = globalThis.navigator?.gpu,
+    options: EngineOptions = {},
+    awaiting?: Awaiting,
+  ): Promise<Engine> {
     if (!gpu)
       throw new DeviceError('there is no WebGPU here: use a browser that has it, or openEngine() of energate/node');
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
@@ -123,7 +147,7 @@ export class Engine {
       requiredFeatures: [...new Set(features)].filter((feature) => adapter.features.has(feature)),
       requiredLimits: Object.fromEntries(BUFFER_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
-    return new Engine(device, options, { gpu, adapter });
+    return new Engine(device, options, { gpu, adapter }, awaiting);
   }
 
   /**
@@ -141,10 +165,7 @@ export class Engine {
   /** Who made the adapter, and whether it computes on the CPU. */
   get adapter(): { vendor: string; architecture: string; device: string; description: string; software: boolean } {
     const { vendor, architecture, device, description } = this.device.adapterInfo;
-    const software = /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(
-      [vendor, architecture, device, description].join(' '),
-    );
-    return { vendor, architecture, device, description, software };
+    return { vendor, architecture, device, description, software: isSoftware(this.device.adapterInfo) };
   }
 
   /** On a CPU, lanes that read one address pay for it each, and exchanging values is cheap; on a GPU it is the other way. */
@@ -244,7 +265,7 @@ export class Engine {
     }
     this.submit(encoder);
     try {
-      await this.guard(() => staging.mapAsync(GPU_MAP_READ, 0, total));
+      await this.guard(() => this.awaiting(() => staging.mapAsync(GPU_MAP_READ, 0, total)));
     } catch (error) {
       await this.settle();
       throw new DeviceError(`reading from the GPU failed: ${(error as Error).message}`);
@@ -289,13 +310,10 @@ export class Engine {
     let compiled = this.pipelines.get(code);
     if (!compiled) {
       this.counters.pipelines++;
-      const pipeline = this.guard(() =>
-        this.device.createComputePipelineAsync({
-          label: shader,
-          layout: 'auto',
-          compute: { module: this.device.createShaderModule({ label: shader, code }), entryPoint: 'main' },
-        }),
-      ).catch((error: Error) => {
+      const pipeline = this.guard(() => {
+        const compute = { module: this.device.createShaderModule({ label: shader, code }), entryPoint: 'main' };
+        return this.awaiting(() => this.device.createComputePipelineAsync({ label: shader, layout: 'auto', compute }));
+      }).catch((error: Error) => {
         this.check();
         throw new DeviceError(`shader ${shader} does not compile on this device: ${error.message}`);
       });
@@ -371,9 +389,14 @@ export class Engine {
     this.guard(() => this.device.queue.submit([encoder.finish()]));
   }
 
-  /** Wait for all submitted work. */
+  /** Done when the device has done all that is submitted so far. */
+  submitted(): Promise<undefined> {
+    return this.awaiting(() => this.device.queue.onSubmittedWorkDone());
+  }
+
+  /** Wait for all submitted work, and throw what went wrong, if anything did. */
   async finish(): Promise<void> {
-    await this.device.queue.onSubmittedWorkDone();
+    await this.submitted();
     await this.settle();
   }
 

@@ -304,7 +304,7 @@ export class Trainer {
     while (this.done < this.options.steps && !signal?.aborted) {
       await this.ready();
       this.submitStep();
-      ahead.push(this.engine.device.queue.onSubmittedWorkDone());
+      ahead.push(this.engine.submitted());
       if (ahead.length > STEPS_AHEAD) await ahead.shift();
       if (Date.now() - read >= READ_INTERVAL || this.done - this.logged >= LOG_CAPACITY) {
         await onLogs(await this.readLogs());
