@@ -16,7 +16,7 @@ enable subgroups; // where SUBGROUPS
 // lane's load costs, and a load at one address costs as much as at many. For the same reason lanes get pixels that lie in a
 // neighbour's tile from that lane (a subgroup's lanes have LANES tiles in order). Else a uniform buffer serves that best.
 // 64 KiB is the limit of one, so a larger filter comes in PARTS = KERNEL rows, bound apart, and one larger still stays in
-// a storage buffer. In backward-data with stride S, workgroup_id.z picks one of S*S parity classes of output
+// a storage buffer. In backward-data with stride S, workgroup_id.z and x pick one of S*S parity classes of output
 // pixels; each class has its own taps, so no multiplication by zero is made.
 //
 // Where ACTIVATE, the batch norm and ReLU that follow in evaluation are done on store: with v the value above,
@@ -52,7 +52,7 @@ const FILTER_WIDTH = 4;
 const PARTS = 1;
 const TRANSPOSED = false;
 const DOTS = false;       // BACKWARD and not TRANSPOSED
-const REDUCED = 128;      // WORKGROUP * COLUMNS * 2
+const REDUCED = 512;      // WORKGROUP * COLUMNS * OUT_WIDTH * 2
 const PIXELS = 4;
 const BLOCK = 2;
 const BLOCKS = 2;     // PIXELS / BLOCK
@@ -84,7 +84,7 @@ const WHOLE = GRID_W % PIXELS == 0 && OUT_W % GRID_W == 0; // no tile reaches pa
 @group(0) @binding(8) var<storage, read> FIGURES: array<OutVec>; // where GRADIENTS
 @group(0) @binding(9) var<uniform> STEP: vec4u; // where DROPS
 
-var<workgroup> reduced: array<vec4f, REDUCED>; // where REDUCE
+var<workgroup> reduced: array<f32, REDUCED>; // where REDUCE: by lane, figure, channel
 var<workgroup> pivots: array<vec4f, COLUMNS>; // where STATISTICS
 // include: dropout_mask
 
@@ -137,7 +137,9 @@ fn main(
   const OUT_VECS = OUT_C / OUT_WIDTH;
   var member = 0;
   member = i32(invocation) % LANES; // where SUBGROUPS
-  let parity = vec2i(i32(group.z) % STRIDE, i32(group.z) / STRIDE);
+  // The class in turns along x: software drivers give each thread a run of workgroups, and classes have more taps or fewer.
+  let parityClass = select(0, (i32(group.z) + i32(group.x)) % (STRIDE * STRIDE), BACKWARD);
+  let parity = vec2i(parityClass % STRIDE, parityClass / STRIDE);
   let rows = taps(parity.y);
   let columns = taps(parity.x);
   let column = i32(group.y) * COLUMNS;
@@ -319,20 +321,25 @@ fn main(
   // where REDUCE:
   // unroll
   for (var j = 0; j < COLUMNS; j++) {
-    reduced[(i32(lane) * 2) * COLUMNS + j] = vec4f(first[j]);
-    reduced[(i32(lane) * 2 + 1) * COLUMNS + j] = vec4f(second[j]);
+    // unroll
+    for (var k = 0; k < OUT_WIDTH; k++) {
+      reduced[(i32(lane) * 2 * COLUMNS + j) * OUT_WIDTH + k] = vec4f(first[j])[k];
+      reduced[((i32(lane) * 2 + 1) * COLUMNS + j) * OUT_WIDTH + k] = vec4f(second[j])[k];
+    }
   }
   workgroupBarrier();
   // A lane to each channel, lanes in order.
-  let chunk = i32(group.z) * ((TILES + WORKGROUP - 1) / WORKGROUP) + i32(group.x);
+  let chunk = parityClass * ((TILES + WORKGROUP - 1) / WORKGROUP) + i32(group.x);
   let channel = column * OUT_WIDTH + i32(lane);
   if (lane < COLUMNS * OUT_WIDTH) {
     var sums = vec2f();
     // A bound that the compiler cannot know: it would write the loop out, and software drivers take seconds over that.
     let lanes = select(WORKGROUP, 0, group.x == 0xffffffffu);
+    // Software drivers would divide for `lane` in every turn.
+    var at = i32(lane);
     for (var i = 0; i < lanes; i++) {
-      let at = i * 2 * COLUMNS + i32(lane) / OUT_WIDTH;
-      sums += vec2f(reduced[at][lane % OUT_WIDTH], reduced[at + COLUMNS][lane % OUT_WIDTH]);
+      sums += vec2f(reduced[at], reduced[at + COLUMNS * OUT_WIDTH]);
+      at += 2 * COLUMNS * OUT_WIDTH;
     }
     // where STATISTICS:
     let begin = i32(group.x) * WORKGROUP;

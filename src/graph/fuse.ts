@@ -1,4 +1,4 @@
-import { type Dispatch, grid, MAX_WORKGROUPS, partsOf, select } from '../kernels/dispatch.js';
+import { type Dispatch, MAX_WORKGROUPS, partsOf, select } from '../kernels/dispatch.js';
 import { type Demands, demandsOf, memoryBytes, together } from '../kernels/side-by-side.js';
 import { sizeOf, type Tensor } from './graph.js';
 
@@ -143,14 +143,14 @@ function join(a: Entry, b: Entry, root: Root): Entry | undefined {
     workgroups,
   }));
   const groups = parts.reduce((sum, { workgroups: [x, y, z] }) => sum + x * y * z, 0);
-  if (groups > MAX_WORKGROUPS ** 2) return undefined;
+  if (groups > MAX_WORKGROUPS) return undefined;
   return {
     dispatch: {
       shader: a.dispatch.shader,
       constants: {},
       parts,
       bindings: [...a.dispatch.bindings, ...b.dispatch.bindings],
-      workgroups: grid(groups, 1),
+      workgroups: [groups, 1, 1],
     },
     demands,
     reads: [...a.reads, ...b.reads],

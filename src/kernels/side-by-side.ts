@@ -1,3 +1,5 @@
+import { MAX_WORKGROUPS } from './dispatch.js';
+
 /** A kernel's source, specialised, and how many workgroups it has. */
 interface Source {
   readonly code: string;
@@ -16,17 +18,17 @@ const BUILTINS: Readonly<Record<string, string>> = {
 const WORKGROUP_ARRAYS = /var<workgroup> (\w+): array<(\w+), (\w+)>;/g;
 
 /**
- * One shader that runs several kernels which do not depend on one another: the first workgroups are those of the first kernel,
- * and so on. Names are told apart by a prefix, bindings follow one another. All have workgroups of one size, and one kernel's
- * workgroup memory is the other's, as no workgroup runs both.
+ * One shader that runs several kernels which do not depend on one another. Each kernel's workgroups are spread evenly among all,
+ * in their order: software drivers give each thread an equal run of them, and were all the long ones first, one thread would get
+ * them. There are at most {@link MAX_WORKGROUPS}, in one dimension. Names are told apart by a prefix, bindings follow one another.
+ * All have workgroups of one size, and one kernel's workgroup memory is the other's, as no workgroup runs both.
  */
 export function sideBySide(sources: readonly Source[]): string {
   const memory = sources.map(({ code }) => demandsOf(code).memory).reduce(together);
   const directives = new Set<string>();
   let binding = 0;
   let calls = '';
-  let before = 0;
-  const total = sources.reduce((sum, { workgroups: [x, y, z] }) => sum + x * y * z, 0);
+  let left = sources.reduce((sum, { workgroups: [x, y, z] }) => sum + x * y * z, 0);
   const bodies = sources.map(({ code, workgroups: [x, y, z] }, i) => {
     const prefix = `k${i}_`;
     const seen: Record<string, number> = {};
@@ -38,9 +40,9 @@ export function sideBySide(sources: readonly Source[]): string {
       directives.add(line.replace(/\s*\/\/.*/, ''));
       return '';
     });
-    const count = text.match(/@binding\(/g)!.length;
+    const bindings = text.match(/@binding\(/g)!.length;
     text = text.replace(/@binding\((\d+)\)/g, (_, n) => `@binding(${binding + Number(n)})`);
-    binding += count;
+    binding += bindings;
     for (const [name, common] of arrays) text = text.replace(new RegExp(`\\b${name}\\b`, 'g'), common);
     for (const name of moduleNames(text)) text = text.replace(new RegExp(`\\b${name}\\b`, 'g'), prefix + name);
     const main = new RegExp(`@compute @workgroup_size\\(\\w+\\)\\s*fn ${prefix}main\\(([^{]*)\\) \\{`);
@@ -49,16 +51,19 @@ export function sideBySide(sources: readonly Source[]): string {
       main,
       `fn ${prefix}main(${parameters.map(([, , name, type]) => `${name}: ${type}`).join(', ')}) {`,
     );
-    const end = before + x * y * z;
+    const count = x * y * z;
     const position = `vec3u(within % ${x}u, (within / ${x}u) % ${y}u, within / ${x * y}u)`;
-    calls += `  ${i ? 'else ' : ''}if (at < ${end}u) {
-    let within = at - ${before}u;
+    // Of the `left` workgroups that are no earlier kernel's, this is number `at`; `within` of those before it are of this kernel.
+    calls += `within = at * ${count}u / ${left}u;
+  if ((at + 1u) * ${count}u / ${left}u > within) {
     let groups = vec3u(${x}u, ${y}u, ${z}u);
     let group = ${x === 1 ? `select(${position}, vec3u(0xffffffffu), never)` : position};
     ${prefix}main(${parameters.map(([, builtin]) => BUILTINS[builtin!]).join(', ')});
+    return;
   }
-`;
-    before = end;
+  at -= within;
+  `;
+    left -= count;
     return text;
   });
   const workgroup = workgroupSize(sources[0]!.code);
@@ -73,17 +78,14 @@ ${common.join('')}${bodies.join('\n')}
 @compute @workgroup_size(${workgroup})
 fn main(
   @builtin(workgroup_id) fused: vec3u,
-  @builtin(num_workgroups) all: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ${ofSubgroups.join('')}) {
   const size = ${workgroup}u;
-  let at = fused.y * all.x + fused.x;
   // Kernels hide the counts of loops from compilers behind group.x, which therefore must not be a constant.
   let never = fused.x == 0xffffffffu;
-  if (at >= ${total}u) {
-    return;
-  }
-${calls}}
+  var at = fused.x;
+  var within: u32;
+  ${calls}}
 `;
 }
 

@@ -52,7 +52,7 @@ const conv2d: Tiling = {
       COLUMNS: columns!,
       WINDOW: c.BACKWARD ? pixels! + c.TAPS! - 1 : (pixels! - 1) * c.STRIDE! + c.KERNEL!,
       HELD: Math.ceil((c.TAPS! * c.TAP! * columns!) / LANES),
-      REDUCED: WORKGROUP * columns! * 2,
+      REDUCED: WORKGROUP * columns! * (c.OUT_WIDTH ?? 4) * 2,
     },
     workgroups: [
       Math.ceil((c.BATCH! * c.GRID_H! * Math.ceil(c.GRID_W! / pixels!)) / WORKGROUP),
