@@ -1,4 +1,4 @@
-import { type Dispatch, grid, MAX_WORKGROUPS, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, grid, MAX_WORKGROUPS, SOFTWARE_WORKGROUPS, vectorWidth, WORKGROUP } from './dispatch.js';
 
 /** Channels-last data seen as a matrix: `rows` = N·H·W. */
 export interface BatchNormShape {
@@ -70,15 +70,15 @@ export function batchNormPartials<B>(
   };
 }
 
-/** Rows that a lane takes, so that merging the chunks, which every workgroup does, is little beside them. */
+/** The fewest rows that a lane takes, so that what a workgroup begins with is little beside them. */
 const ROWS_PER_LANE = 32;
 
-/** How lanes fall on rows and channels: a lane keeps its channels. */
-function lanes({ rows, channels }: BatchNormShape) {
+/** How lanes fall on rows and channels: a lane keeps its channels. There are `most` workgroups along rows. */
+function lanes({ rows, channels }: BatchNormShape, most = MAX_WORKGROUPS) {
   const vectors = channels / vectorWidth(channels);
   const across = Math.min(vectors, WORKGROUP);
   const down = Math.floor(WORKGROUP / across);
-  const rowsPerGroup = down * Math.max(ROWS_PER_LANE, Math.ceil(rows / down / MAX_WORKGROUPS));
+  const rowsPerGroup = down * Math.max(ROWS_PER_LANE, Math.ceil(rows / down / most));
   return {
     constants: {
       WIDTH: vectorWidth(channels),
@@ -101,6 +101,18 @@ interface Normalised<B> {
   y: B;
 }
 
+/** Of kernels that merge `chunks` in every workgroup. */
+interface Merging {
+  readonly chunks: number;
+  /** On a GPU. A software adapter gets few workgroups, since all merge, and reads row by row, since that compiles sooner. */
+  readonly workgroupMemory?: boolean | undefined;
+}
+
+function mergingLanes(shape: BatchNormShape, { chunks, workgroupMemory = false }: Merging) {
+  const { constants, workgroups } = lanes(shape, workgroupMemory ? MAX_WORKGROUPS : SOFTWARE_WORKGROUPS);
+  return { constants: { ...constants, CHUNKS: chunks, ...(workgroupMemory ? {} : { TOGETHER: 1 }) }, workgroups };
+}
+
 const residualOf = <B>(residual: B | undefined): B[] => (residual === undefined ? [] : [residual]);
 
 const stepOf = <B>({ dropout }: BatchNormFold, step: B | undefined): B[] => (dropout > 0 ? [step!] : []);
@@ -112,13 +124,13 @@ const stepOf = <B>({ dropout }: BatchNormFold, step: B | undefined): B[] => (dro
  */
 export function batchNormApply<B>(
   shape: BatchNormShape,
-  { chunks, ...fold }: BatchNormKernel & { chunks: number },
+  { chunks, workgroupMemory, ...fold }: BatchNormKernel & Merging,
   b: Normalised<B> & { partials: B; gamma: B; beta: B; mean: B; unbiased: B },
 ): Dispatch<B> {
-  const { constants, workgroups } = lanes(shape);
+  const { constants, workgroups } = mergingLanes(shape, { chunks, workgroupMemory });
   return {
     shader: 'batch_norm_apply',
-    constants: { ...constants, ...kernelConstants(fold), EPSILON: BATCH_NORM_EPSILON, BATCH: true, CHUNKS: chunks },
+    constants: { ...constants, ...kernelConstants(fold), EPSILON: BATCH_NORM_EPSILON, BATCH: true },
     bindings: [b.x, b.y, b.figures, b.partials, b.gamma, b.beta, b.mean, b.unbiased, ...stepOf(fold, b.step)],
     workgroups,
   };
@@ -233,10 +245,10 @@ export function batchNormBackwardPartials<B>(
  */
 export function batchNormBackward<B>(
   shape: BatchNormShape,
-  { batchStatistics, chunks, ...fold }: BatchNormKernel & { batchStatistics: boolean; chunks: number },
+  { batchStatistics, chunks, workgroupMemory, ...fold }: BatchNormKernel & Merging & { batchStatistics: boolean },
   b: Normalised<B> & { gradient: B; partials: B; residual?: B | undefined; gammaGradient: B; betaGradient: B },
 ): Dispatch<B> {
-  const { constants, workgroups } = lanes(shape);
+  const { constants, workgroups } = mergingLanes(shape, { chunks, workgroupMemory });
   return {
     shader: 'batch_norm_backward',
     constants: {
@@ -244,7 +256,6 @@ export function batchNormBackward<B>(
       ...kernelConstants(fold),
       RESIDUAL: b.residual !== undefined,
       BATCH: batchStatistics,
-      CHUNKS: chunks,
     },
     bindings: [
       ...[b.x, b.gradient, b.figures, b.partials],

@@ -1,5 +1,13 @@
 import { type BatchNormFold, foldConstants } from './batch-norm.js';
-import { type Dispatch, LANES, MAX_UNIFORM_BYTES, type SubgroupMatrices, vectorWidth, WORKGROUP } from './dispatch.js';
+import {
+  type Dispatch,
+  LANES,
+  MAX_UNIFORM_BYTES,
+  SOFTWARE_WORKGROUPS,
+  type SubgroupMatrices,
+  vectorWidth,
+  WORKGROUP,
+} from './dispatch.js';
 import { LEAST_MATRIX_ROWS, tile } from './tiles.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
@@ -361,10 +369,10 @@ const MATRIX_PIXELS = 32;
 const MOST_SPLITS = 64;
 const MOST_SPLITS_OF_GPU = 512;
 
-/** Workgroups that keep a software adapter's cores busy: each more is a filter more to store, and to add up. */
-const SOFTWARE_WORKGROUPS = 32;
-
-/** Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, no more than there are rows, and none empty. */
+/**
+ * Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, as each more is a filter more to store and
+ * to add up; no more than there are rows, and none empty.
+ */
 export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
   const { height, width } = conv2dOutput(shape);
   const rows = shape.batch * height;

@@ -45,6 +45,9 @@ export const LANES = 8;
 /** The most workgroups a dimension has on every device. */
 export const MAX_WORKGROUPS = 65535;
 
+/** Workgroups that keep a software adapter's cores busy. */
+export const SOFTWARE_WORKGROUPS = 32;
+
 /** Workgroups for `count` independent invocations, folded into two dimensions past the limit of one. */
 export function grid(count: number, workgroup: number = WORKGROUP): [number, number, number] {
   const groups = Math.ceil(count / workgroup);

@@ -66,7 +66,10 @@ const trainingOp: Op<Fold> = {
         kernels.batchNormApplyFixed(matrix(x!), kernel, normalised),
       ];
     }
-    return [kernels.batchNormApply(matrix(x!), { ...kernel, chunks }, { ...statistics, ...normalised })];
+    const { workgroupMemory } = options;
+    return [
+      kernels.batchNormApply(matrix(x!), { ...kernel, chunks, workgroupMemory }, { ...statistics, ...normalised }),
+    ];
   },
   vjp({ inputs: [x, , , , step], outputs: [, , , figures], attributes }, [gradient]) {
     const [dx, dGamma, dBeta] = backward({ x: x!, gradient, figures: figures!, step }, attributes, true);
@@ -168,7 +171,10 @@ const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
         }),
       ];
     }
-    return [kernels.batchNormBackward(matrix(x!), { ...kernel, chunks }, { ...buffers, ...gradients })];
+    const { workgroupMemory } = options;
+    return [
+      kernels.batchNormBackward(matrix(x!), { ...kernel, chunks, workgroupMemory }, { ...buffers, ...gradients }),
+    ];
   },
   plus(node, addend) {
     if (node.attributes.residual) return false;
