@@ -11,8 +11,8 @@ export { tileFile } from './node/tile-file.js';
 export { NoAdapterError } from './node/vulkan.js';
 
 /**
- * An engine in Node, on Dawn (the optional peer dependency `webgpu`). While a software adapter computes, Dawn asks once in a
- * millisecond whether it is done, not without pause: that would keep a core busy that the adapter needs.
+ * An engine in Node, on Dawn (the optional peer dependency `webgpu`). While a software adapter computes, Dawn pauses between
+ * asking whether it is done, up to a millisecond: asking takes a core, which the adapter needs.
  * @throws {DeviceError} where `webgpu` is not installed.
  * @throws {NoAdapterError} where there is neither a GPU with a driver nor a software driver. On Linux a process started
  * with {@link swiftshaderEnvironment} has one; `energate doctor` finds out what is missing.

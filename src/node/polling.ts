@@ -7,11 +7,13 @@ import { setImmediate } from 'node:timers';
  */
 export type Poll = () => void;
 
-/** For how long Dawn asks in every turn, so that short waits stay short, and how often after that; milliseconds. */
-const EAGER = 0.5;
-const PAUSE = 1;
+/** Dawn asks again after this share of the time that it has waited, so that short waits stay short. */
+const SHARE = 1 / 8;
+/** The longest that it pauses, and the shortest time that a timer can wait; milliseconds. */
+const LONGEST = 1;
+const never = new Int32Array(new SharedArrayBuffer(4));
 
-/** Make calls of Dawn. For the promises that they return it asks once in a millisecond; the event loop sleeps meanwhile. */
+/** Make calls of Dawn. For the promises that they return it asks at least once in a millisecond, with pauses that grow to that. */
 export function patiently<T>(calls: () => T): T {
   return scheduling((poll) => later(poll), calls);
 }
@@ -26,9 +28,15 @@ function scheduling<T>(schedule: (poll: Poll) => void, calls: () => T): T {
   }
 }
 
-/** Have Dawn ask, and whenever it then schedules the next time, again. */
+/** Have Dawn ask after a pause, and whenever it then schedules the next time, again. */
 export function later(poll: Poll, since = performance.now()): void {
   const ask = () => scheduling((next) => later(next, since), poll);
-  if (performance.now() - since < EAGER) setImmediate(ask);
-  else setTimeout(ask, PAUSE);
+  const pause = (performance.now() - since) * SHARE;
+  if (pause >= LONGEST) setTimeout(ask, LONGEST);
+  else {
+    setImmediate(() => {
+      Atomics.wait(never, 0, 0, pause);
+      ask();
+    });
+  }
 }
