@@ -4,7 +4,7 @@ enable f16; // where HALF
 //   Y[r, c] = dropout(relu((X[r, c] - mean[c]) / sqrt(variance[c] + EPSILON) * gamma[c] + beta[c]))
 //
 // ReLU where RELU; inverted dropout where DROPOUT > 0: an element is kept where its random word is at least
-// DROPOUT * 2^32, and scaled by 1 / (1 - DROPOUT). STEP is [number, seed] (u32): with STREAM and the element's index
+// DROPOUT * 2^32, and scaled by 1 / (1 - DROPOUT). STEP is [number, seed, .., stream] (u32): with the element's index
 // it fixes the mask, so backward makes it again and nothing is saved.
 //
 // Where BATCH, the statistics are the batch's, and every workgroup first merges those of all chunks, P [CHUNKS, 3,
@@ -26,7 +26,6 @@ const EPSILON = 1e-5;
 const RELU = true;
 const DROPS = false;  // DROPOUT > 0
 const DROPOUT = 0.0;
-const STREAM = 0;
 const BATCH = true;
 const CHUNKS = 1;
 const LANES_C = 1;
@@ -109,7 +108,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         if (RELU) {
           y = max(y, Vec());
         }
-        y *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
+        y *= dropoutMask(i, STEP[0], STEP[1], STEP[3]).xyzw; // where DROPS
         if (r + u * LANES_R < end) {
           Y[i] = Stored(y);
         }

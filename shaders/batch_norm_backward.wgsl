@@ -8,7 +8,7 @@ enable f16; // where HALF
 // with g, xhat and P [CHUNKS, 2, CHANNELS] as in batch_norm_backward_partials. The two means carry the gradient through the
 // statistics: they are left out where these are not the batch's (not BATCH). Every workgroup adds the chunks up, lanes in a
 // fixed order; the first one keeps the gradients of the parameters. X (input), D (gradient of the output), R, Y are [ROWS,
-// CHANNELS]. Folding, FIGURES, STEP, STREAM, Vec and the lanes as in batch_norm_apply. Where
+// CHANNELS]. Folding, FIGURES, STEP, Vec and the lanes as in batch_norm_apply. Where
 // not SUMS, nothing is summed: batch_norm_merge has done so (GIVEN; its sums are MERGED), or only the gradient of the input is wanted and the statistics
 // are given.
 // include: pcg
@@ -22,7 +22,6 @@ const CHANNELS = 4;
 const RELU = true;
 const DROPS = false;  // DROPOUT > 0
 const DROPOUT = 0.0;
-const STREAM = 0;
 const RESIDUAL = false;
 const BATCH = true;
 const SUMS = true;
@@ -112,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         let i = (r + u * LANES_R) * VECS + c;
         let centred = x[u] - mean;
         var g = d[u];
-        g *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
+        g *= dropoutMask(i, STEP[0], STEP[1], STEP[3]).xyzw; // where DROPS
         if (RELU) {
           g = select(Vec(), g, fma(centred, scale, beta) > Vec());
         }

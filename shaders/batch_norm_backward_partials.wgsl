@@ -4,7 +4,7 @@ enable f16; // where HALF
 //   P[chunk, 0, c] = sum g,  P[chunk, 1, c] = sum g * xhat,  g = D through dropout and ReLU, xhat the normalised input
 //
 // Nothing was saved of the masks: ReLU's is made again from X, dropout's from its counters. X (input), D (gradient of the
-// output) are [ROWS, CHANNELS], P is [CHUNKS, 2, CHANNELS]. Folding, FIGURES, STEP, STREAM and Vec as in batch_norm_apply.
+// output) are [ROWS, CHANNELS], P is [CHUNKS, 2, CHANNELS]. Folding, FIGURES, STEP and Vec as in batch_norm_apply.
 // The host guarantees that no chunk is empty. Where a convolution makes D, its store does this (conv2d, REDUCE). Where
 // POOLED, D is the gradient of the mean over POSITIONS, [ROWS / POSITIONS, CHANNELS], and that of the output, Y = D / POSITIONS, is stored.
 // include: pcg
@@ -18,7 +18,6 @@ const CHANNELS = 4;
 const RELU = true;
 const DROPS = false;  // DROPOUT > 0
 const DROPOUT = 0.0;
-const STREAM = 0;
 const POOLED = false;
 const POSITIONS = 1;
 const CHUNKS = 1;
@@ -57,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     g = Vec(D[i]); // unless POOLED
     g = D[r / POSITIONS * VECS + c] / f32(POSITIONS); // where POOLED
     Y[i] = Stored(g); // where POOLED
-    g *= dropoutMask(i, STEP[0], STEP[1]).xyzw; // where DROPS
+    g *= dropoutMask(i, STEP[0], STEP[1], STEP[3]).xyzw; // where DROPS
     if (RELU) {
       g = select(Vec(), g, fma(centred, scale, beta) > Vec());
     }

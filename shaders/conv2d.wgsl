@@ -307,7 +307,7 @@ fn main(
           // where GRADIENTS:
           let centred = OutVec(N[pixel + j]) - mean[j];
           var g = value;
-          g *= dropoutMask(u32(pixel + j), STEP[0], STEP[1]).xyzw; // where DROPS
+          g *= dropoutMask(u32(pixel + j), STEP[0], STEP[1], STEP[3]).xyzw; // where DROPS
           if (RELU) {
             g = select(OutVec(), g, fma(centred, scale[j], beta[j]) > OutVec());
           }

@@ -199,7 +199,7 @@ fn main(
           // where GRADIENTS:
           let centred = vec4f(normed[(r * ROUNDS + i) * COLUMNS + j]) - FIGURES[v];
           var g = value;
-          g *= dropoutMask(at, STEP[0], STEP[1]); // where DROPS
+          g *= dropoutMask(at, STEP[0], STEP[1], STEP[3]); // where DROPS
           if (RELU) {
             g = select(vec4f(), g, fma(centred, FIGURES[OUT_VECS + v], FIGURES[2 * OUT_VECS + v]) > vec4f());
           }

@@ -188,7 +188,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             // where GRADIENTS:
             let centred = vec4f(N[pixel + v]) - mean[j];
             var g = value;
-            g *= dropoutMask(u32(pixel + v), STEP[0], STEP[1]); // where DROPS
+            g *= dropoutMask(u32(pixel + v), STEP[0], STEP[1], STEP[3]); // where DROPS
             if (RELU) {
               g = select(vec4f(), g, fma(centred, scale[j], beta[j]) > vec4f());
             }

@@ -11,4 +11,3 @@ const GRADIENTS = false;  // REDUCE in backward-data
 const RELU = true;        // of that batch norm, like the next three
 const DROPS = false;      // DROPOUT > 0
 const DROPOUT = 0.0;
-const STREAM = 0;

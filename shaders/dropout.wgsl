@@ -1,9 +1,8 @@
 // Inverted dropout: Y[i] = X[i] * mask[i], four elements to a random word quadruple. Its own backward: the mask comes
-// from (i, STEP = [number, seed], STREAM) alone. SIZE elements; the last quadruple may be cut short.
+// from i and STEP = [number, seed, .., stream] alone. SIZE elements; the last quadruple may be cut short.
 // include: pcg
 const SIZE = 4;
 const DROPOUT = 0.5;
-const STREAM = 0;
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> X: array<f32>;
@@ -18,5 +17,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (i >= SIZE) {
     return;
   }
-  Y[i] = X[i] * dropoutMask(i / 4, STEP[0], STEP[1])[i % 4];
+  Y[i] = X[i] * dropoutMask(i / 4, STEP[0], STEP[1], STEP[3])[i % 4];
 }

@@ -6,11 +6,10 @@ export interface BatchNormShape {
   readonly channels: number;
 }
 
-/** What is folded into batch norm's output: ReLU, then inverted dropout with probability `dropout` drawn from `stream`. */
+/** What is folded into batch norm's output: ReLU, then inverted dropout with probability `dropout`. */
 export interface BatchNormFold {
   readonly relu: boolean;
   readonly dropout: number;
-  readonly stream: number;
 }
 
 /** How a kernel is to do that: where `float16`, what has x's shape is stored so (x, the output, and their gradients). */
@@ -27,11 +26,10 @@ export function batchNormChunks({ rows }: { readonly rows: number }): number {
 }
 
 /** Of the shaders that fold ReLU and dropout in. */
-export const foldConstants = ({ relu, dropout, stream }: BatchNormFold) => ({
+export const foldConstants = ({ relu, dropout }: BatchNormFold) => ({
   RELU: relu,
   DROPS: dropout > 0,
   DROPOUT: dropout,
-  STREAM: stream,
 });
 
 const kernelConstants = ({ float16 = false, ...fold }: BatchNormKernel) => ({ ...foldConstants(fold), HALF: float16 });
@@ -93,7 +91,7 @@ function lanes({ rows, channels }: BatchNormShape, most = MAX_WORKGROUPS) {
   };
 }
 
-/** `step` is needed only where there is dropout. */
+/** `step` (u32 [4]: number, seed, .., stream) is needed only where there is dropout. */
 interface Normalised<B> {
   x: B;
   figures: B;

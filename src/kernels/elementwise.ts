@@ -28,16 +28,16 @@ export function reluBackward<B>(size: number, { x, gradient, y }: { x: B; gradie
 }
 
 /**
- * Inverted dropout of probability `rate`, and its own backward: the mask depends on `step` ([number, seed], u32), `stream`
+ * Inverted dropout of probability `rate`, and its own backward: the mask depends on `step` (u32 [4]: number, seed, .., stream)
  * and the element's index alone.
  */
 export function dropout<B>(
-  { size, rate, stream }: { size: number; rate: number; stream: number },
+  { size, rate }: { size: number; rate: number },
   { x, step, y }: { x: B; step: B; y: B },
 ): Dispatch<B> {
   return {
     shader: 'dropout',
-    constants: { SIZE: size, DROPOUT: rate, STREAM: stream, WORKGROUP },
+    constants: { SIZE: size, DROPOUT: rate, WORKGROUP },
     bindings: [x, step, y],
     workgroups: grid(size),
   };

@@ -6,7 +6,7 @@ import { DivergenceError, UsageError } from '../errors.js';
 import { Buffers } from '../gpu/buffers.js';
 import type { Engine, Storage } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
-import { Graph, type Tensor } from '../graph/graph.js';
+import { Graph, sizeOf, type Tensor, VIEW_ALIGNMENT } from '../graph/graph.js';
 import {
   energyLoss,
   LOG_WIDTH,
@@ -18,9 +18,9 @@ import { type GatherSource, gatherImages } from '../graph/ops/gather-images.js';
 import { pack, sgd, updateRunningStatistics } from '../graph/ops/optimiser.js';
 import { Program, requireFloat16 } from '../graph/program.js';
 import { packArena, type StateLayout, stateInputs, stateLayout, unpackArena, uploadState } from './device-state.js';
-import type { Network, Values } from './network.js';
+import { blocksOf, type Network, type Values } from './network.js';
 import { cosineRate } from './schedule.js';
-import { wideResNetForward } from './wide-resnet.js';
+import { dropoutStream, wideResNetForward } from './wide-resnet.js';
 
 /** How a network is trained. Everything here but the data decides the result to the last bit on one adapter. */
 export interface TrainingOptions {
@@ -94,6 +94,8 @@ const STEPS_AHEAD = 2;
 /** How often figures are read, at least, in milliseconds. */
 const READ_INTERVAL = 250;
 const NOT_HALTED = 0xffffffff;
+/** From one row of `steps` to the next, as views lie. */
+const STEP_WORDS = VIEW_ALIGNMENT;
 
 /**
  * Trains or fine-tunes a network on the GPU: a fixed graph, compiled once; then each step is one submit of it. In-distribution and
@@ -247,9 +249,12 @@ export class Trainer {
       Uint32Array.from(loaded[0]!.indices, (index) => this.labels[index]!),
     );
     this.done++;
-    const step = Uint32Array.of(this.done, seed, 0, 0);
-    new Float32Array(step.buffer)[2] = cosineRate(learningRate, this.done, steps);
-    this.program.write(this.tensors.step, step);
+    const [rate] = new Uint32Array(Float32Array.of(cosineRate(learningRate, this.done, steps)).buffer);
+    const rows = new Uint32Array(sizeOf(this.tensors.steps.shape));
+    for (let at = 0, block = -1; at < rows.length; at += STEP_WORDS, block++) {
+      rows.set([this.done, seed, rate!, block < 0 ? 0 : dropoutStream(block)], at);
+    }
+    this.program.write(this.tensors.steps, rows);
     this.program.run();
     if (this.done < steps) for (const feed of this.feeds) feed.prepare(this.done);
   }
@@ -354,8 +359,8 @@ interface StepTensors {
   readonly velocity: Tensor;
   readonly halted: Tensor;
   readonly log: Tensor;
-  /** number, seed, learning rate as float32 bits, 0 */
-  readonly step: Tensor;
+  /** A row of number, seed, learning rate as float32 bits, stream: with stream 0, then of each block's dropout. */
+  readonly steps: Tensor;
   readonly labels: Tensor;
   /** Of the in-distribution images, then of the outliers. */
   readonly indices: readonly Tensor[];
@@ -380,7 +385,11 @@ export function trainingStep(
   const velocity = graph.input('velocity', [layout.parameters.size]);
   const halted = graph.input('halted', [1], 'u32');
   const log = graph.input('log', [LOG_CAPACITY, LOG_WIDTH]);
-  const step = graph.input('step', [4], 'u32');
+  // For every stream of dropout the same but for its number: so layers of one shape are one kernel.
+  const streams = options.dropout > 0 ? blocksOf(network.config).length : 0;
+  const steps = graph.input('steps', [1 + streams, STEP_WORDS], 'u32');
+  const stepOf = (row: number) => graph.view(steps, `step of stream ${row}`, row * STEP_WORDS, [4]);
+  const step = stepOf(0);
   const labels = graph.input('labels', [options.batch], 'u32');
 
   const sources: GatherSource[] = [];
@@ -401,7 +410,7 @@ export function trainingStep(
   const batchStatistics = new Map<string, Tensor>();
   const { logits } = wideResNetForward(batch, network.config, state, {
     dropout: options.dropout,
-    step,
+    step: (block) => stepOf(1 + block),
     record: (name, { mean, unbiased }) => {
       batchStatistics.set(`${name}.running_mean`, mean);
       batchStatistics.set(`${name}.running_var`, unbiased);
@@ -431,7 +440,7 @@ export function trainingStep(
   updateRunningStatistics(statistics, statisticsArena, { step, halted }, { momentum: STATISTICS_MOMENTUM });
 
   const indices = sources.map((source) => source.indices);
-  return { graph, bindings, parameters, statistics, velocity, halted, log, step, labels, indices };
+  return { graph, bindings, parameters, statistics, velocity, halted, log, steps, labels, indices };
 }
 
 /**

@@ -50,8 +50,8 @@ export type StateTensors = (name: string) => Tensor;
 /** Training mode: batch statistics, and dropout between the convolutions of a block. */
 export interface TrainingMode {
   readonly dropout: number;
-  /** u32 [4]: number, seed, .. */
-  readonly step: Tensor;
+  /** The step of block number `block`'s dropout: u32 [4], number, seed, .., {@link dropoutStream}. */
+  readonly step: (block: number) => Tensor;
   /** Takes each batch norm's statistics, for the running ones. */
   readonly record: (batchNorm: string, statistics: BatchStatistics) => void;
 }
@@ -69,14 +69,14 @@ export function wideResNetForward(
   state: StateTensors,
   training?: TrainingMode,
 ): { features: Tensor; logits: Tensor } {
-  const activate = (name: string, x: Tensor, stream?: number): Tensor => {
+  const activate = (name: string, x: Tensor, block?: number): Tensor => {
     const parameters = { gamma: state(`${name}.weight`), beta: state(`${name}.bias`) };
     if (!training) {
       const running = { mean: state(`${name}.running_mean`), variance: state(`${name}.running_var`) };
       return batchNorm(x, running, parameters, { relu: true });
     }
     const { dropout: rate, step } = training;
-    const dropout = stream === undefined ? {} : { dropout: { rate, stream, step } };
+    const dropout = block === undefined || rate === 0 ? {} : { dropout: { rate, step: step(block) } };
     const { y, statistics } = batchNormTraining(x, parameters, { relu: true, ...dropout });
     training.record(name, statistics);
     return y;
@@ -86,7 +86,7 @@ export function wideResNetForward(
   blocksOf(config).forEach(({ name, inChannels, outChannels, stride }, index) => {
     const activated = activate(`${name}.bn1`, x);
     const hidden = conv2d(activated, state(`${name}.conv1.weight`), { stride });
-    const normalised = activate(`${name}.bn2`, hidden, DROPOUT_STREAM + index);
+    const normalised = activate(`${name}.bn2`, hidden, index);
     // Here, so that its backward pass comes right after conv2's, and can run beside it.
     const residual =
       inChannels === outChannels ? x : conv2d(activated, state(`${name}.convShortcut.weight`), { stride });
@@ -128,8 +128,8 @@ export function foldedForward(
   return { features, logits: matmul(features, state('fc.weight'), { transposeB: true, bias: state('fc.bias') }) };
 }
 
-/** Random streams below this number belong to augmentation (one a source of images). */
-const DROPOUT_STREAM = 16;
+/** The random stream of a block's dropout. Those below belong to augmentation, one a source of images. */
+export const dropoutStream = (block: number): number => 16 + block;
 
 /** From PyTorch's layout of a state tensor to the engine's: convolutions become [kh, kw, in, out], the rest stays. */
 export function toEngineLayout({ shape, data }: Values): Values {

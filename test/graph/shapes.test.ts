@@ -76,7 +76,7 @@ const REFUSALS: readonly [string, () => unknown, string][] = [
   ['add', () => add(t('a', 2, 3), t('b', 3, 2)), 'add: second operand b is 3x2, but 2x3 is needed'],
   [
     'dropout: step',
-    () => dropout(t('x', 2), t('step', 2), { rate: 0.1, stream: 0 }),
+    () => dropout(t('x', 2), t('step', 2), { rate: 0.1 }),
     'dropout: step step is 2, but 4 is needed',
   ],
   ['pool', () => globalAveragePool(t('x', 2, 3)), 'global_average_pool: input x is 2x3, but *x*x*x* is needed'],

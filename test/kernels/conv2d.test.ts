@@ -193,7 +193,7 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
     const deviation = batch.variance.map((v) => 1 / Math.sqrt(v + EPSILON));
     const affine = { gamma: f64(noise(channels, 7)), beta: f64(noise(channels, 8)) };
     const figures = [...batch.mean, ...affine.gamma.map((g, c) => g * deviation[c]!), ...affine.beta, ...deviation];
-    const fold = { relu: true, dropout: residual ? 0.3 : 0, stream: 3 };
+    const fold = { relu: true, dropout: residual ? 0.3 : 0 };
     const { y, partials } = await runKernel(
       {
         gradient: stored(dy, options),
@@ -203,7 +203,7 @@ describe.each(cases)('convolution of $name', ({ options, shape, full, oh, ow, x,
         partials: output(chunks * 2 * channels),
         before: stored(before, options),
         figures: Float32Array.from(figures),
-        step: Uint32Array.of(9, 77, 0, 0),
+        step: Uint32Array.of(9, 77, 0, 3),
       },
       ({ gradient, y, addend, partials, before, figures, step, ...rest }) =>
         conv2dBackwardData(

@@ -44,8 +44,8 @@ it('covers more elements than one dimension of workgroups holds', async () => {
 describe('dropout', () => {
   const draw = async (size: number, rate: number, stream: number, step: readonly [number, number]) => {
     const { y } = await runKernel(
-      { x: new Float32Array(size).fill(1), step: Uint32Array.of(...step), y: output(size) },
-      ({ x, step, y }) => dropout({ size, rate, stream }, { x, step, y }),
+      { x: new Float32Array(size).fill(1), step: Uint32Array.of(...step, 0, stream), y: output(size) },
+      ({ x, step, y }) => dropout({ size, rate }, { x, step, y }),
     );
     return y;
   };
@@ -53,9 +53,8 @@ describe('dropout', () => {
   it.each([1, 7, 1000])('masks %i elements as pcg4d in JavaScript does', async (size) => {
     const rate = 0.3;
     const x = noise(size, 3);
-    const { y } = await runKernel({ x, step: Uint32Array.of(12, 3456789012), y: output(size) }, ({ x, step, y }) =>
-      dropout({ size, rate, stream: 5 }, { x, step, y }),
-    );
+    const step = Uint32Array.of(12, 3456789012, 0, 5);
+    const { y } = await runKernel({ x, step, y: output(size) }, (names) => dropout({ size, rate }, names));
     const mask = dropoutMask(size, { rate, stream: 5, step: 12, seed: 3456789012 });
     y.forEach((value, i) => {
       expect(value === 0).toBe(mask[i] === 0);

@@ -214,15 +214,15 @@ const backwardInputOp: Op<Fold & { residual: boolean }> = {
   },
 };
 
-/** What follows batch norm in one op: ReLU, and dropout by probability, the stream that tells layers apart, and the step tensor. */
+/** What follows batch norm in one op: ReLU, and dropout by probability and step (u32 [4]: number, seed, .., a stream that tells layers apart). */
 export interface BatchNormOptions {
   readonly relu?: boolean;
-  readonly dropout?: { readonly rate: number; readonly stream: number; readonly step: Tensor };
+  readonly dropout?: { readonly rate: number; readonly step: Tensor };
 }
 
 function foldOf({ relu = false, dropout }: BatchNormOptions): { fold: Fold; step: readonly Tensor[] } {
   return {
-    fold: { relu, dropout: dropout?.rate ?? 0, stream: dropout?.stream ?? 0 },
+    fold: { relu, dropout: dropout?.rate ?? 0 },
     step: dropout && dropout.rate > 0 ? [dropout.step] : [],
   };
 }

@@ -52,7 +52,6 @@ export function clip(x: Tensor, most: Tensor): Tensor {
 
 interface DropoutAttributes {
   readonly rate: number;
-  readonly stream: number;
 }
 
 const dropoutOp: Op<DropoutAttributes> = {
@@ -69,7 +68,7 @@ const dropoutOp: Op<DropoutAttributes> = {
 
 /**
  * Inverted dropout: an element is zeroed with probability `rate`, the others are divided by 1 - rate. The mask depends on
- * `step` (u32 [4]: number, seed, ..), `stream` (give each layer its own) and the element's index, and on nothing else.
+ * `step` (u32 [4]: number, seed, .., stream; give each layer a stream of its own) and the element's index, and on nothing else.
  */
 export function dropout(x: Tensor, step: Tensor, attributes: DropoutAttributes): Tensor {
   return x.graph.apply(dropoutOp, [x, step], attributes)[0]!;
