@@ -74,11 +74,7 @@ const REFUSALS: readonly [string, () => unknown, string][] = [
     'batch_norm: statistic or parameter gamma is 3x1, but 3 is needed',
   ],
   ['add', () => add(t('a', 2, 3), t('b', 3, 2)), 'add: second operand b is 3x2, but 2x3 is needed'],
-  [
-    'dropout: step',
-    () => dropout(t('x', 2), t('step', 2), { rate: 0.1 }),
-    'dropout: step step is 2, but 4 is needed',
-  ],
+  ['dropout: step', () => dropout(t('x', 2), t('step', 2), { rate: 0.1 }), 'dropout: step step is 2, but 4 is needed'],
   ['pool', () => globalAveragePool(t('x', 2, 3)), 'global_average_pool: input x is 2x3, but *x*x*x* is needed'],
   ['matmul: rank', () => matmul(t('a', 2), t('b', 2, 2)), 'matmul: left operand a is 2, but *x* is needed'],
   ['matmul: inner size', () => matmul(t('a', 2, 3), t('b', 4, 5)), 'matmul: right operand b is 4x5, but 3x* is needed'],

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { NORMALIZATIONS } from '../../src/data/normalization.js';
 import { plan } from '../../src/graph/plan.js';
-import { partsOf } from '../../src/kernels/dispatch.js';
+import { partsOf, specialise } from '../../src/kernels/dispatch.js';
 import { stateLayout } from '../../src/nn/device-state.js';
 import { trainingStep } from '../../src/nn/trainer.js';
 import { wideResNet } from '../../src/nn/wide-resnet.js';
@@ -44,6 +44,18 @@ it.each([
     expect(dispatches.length).toBeLessThan(most * convolutions);
     expect(slots.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(1.3 * peakBytes);
   }
+});
+
+it.each([
+  ['a software adapter', { softwareCompiler: true }],
+  ['a GPU', { workgroupMemory: true }],
+])('layers of one shape are one kernel on %s: more blocks make no more', (_, planned) => {
+  const kernels = [28, 40].map((depth) => {
+    const network = wideResNet({ depth, width: 2, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
+    const { graph } = trainingStep(network, stateLayout(network.config), [images(6), images(10)], SIZE, OPTIONS);
+    return new Set(plan(graph, [], planned).dispatches.map((dispatch) => specialise(dispatch))).size;
+  });
+  expect(kernels[0]).toBe(kernels[1]);
 });
 
 it('on matrix units: all convolutions but the stem, in all three directions', () => {
