@@ -66,17 +66,23 @@ fn main(
       let v = h * LANES + member;
       held[h] = B[rightAt(k * IN_WIDTH + min(v / COLUMNS, IN_WIDTH - 1), column + v % COLUMNS)]; // where SUBGROUPS
     }
+    // A sum at a time, over all of these terms: so it stays in registers.
     // unroll
-    for (var kk = 0; kk < IN_WIDTH; kk++) {
+    for (var j = 0; j < COLUMNS; j++) {
+      var b: array<OutVec, IN_WIDTH>;
       // unroll
-      for (var j = 0; j < COLUMNS; j++) {
-        var b: OutVec;
-        b = B[rightAt(k * IN_WIDTH + kk, column + j)]; // unless SUBGROUPS
-        b = subgroupBroadcast(held[(kk * COLUMNS + j) / LANES], (kk * COLUMNS + j) % LANES); // where SUBGROUPS
+      for (var kk = 0; kk < IN_WIDTH; kk++) {
+        b[kk] = B[rightAt(k * IN_WIDTH + kk, column + j)]; // unless SUBGROUPS
+        b[kk] = subgroupBroadcast(held[(kk * COLUMNS + j) / LANES], (kk * COLUMNS + j) % LANES); // where SUBGROUPS
+      }
+      // unroll
+      for (var i = 0; i < ROWS; i++) {
+        var value = sum[i * COLUMNS + j];
         // unroll
-        for (var i = 0; i < ROWS; i++) {
-          sum[i * COLUMNS + j] = fma(OutVec(a[i][kk]), b, sum[i * COLUMNS + j]);
+        for (var kk = 0; kk < IN_WIDTH; kk++) {
+          value = fma(OutVec(a[i][kk]), b[kk], value);
         }
+        sum[i * COLUMNS + j] = value;
       }
     }
   }

@@ -86,10 +86,10 @@ const backwardWeights: Tiling = {
 /** `rows` by `columns` vectors. */
 const matmul: Tiling = {
   // Large tiles where there are enough of them to fill a device.
-  fixed: ({ M, N }) => (M! >= 256 && N! >= 256 ? { rows: 8, columns: 4 } : { rows: 2, columns: 1 }),
+  fixed: ({ M, N }) => (M! >= 256 && N! >= 256 ? { rows: 4, columns: 8 } : { rows: 2, columns: 1 }),
   others: [
-    { rows: 8, columns: 4 },
     { rows: 4, columns: 8 },
+    { rows: 8, columns: 8 },
     { rows: 4, columns: 4 },
     { rows: 8, columns: 2 },
     { rows: 2, columns: 1 },
