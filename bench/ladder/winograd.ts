@@ -95,7 +95,7 @@ async function milliseconds(dispatches: readonly PreparedDispatch[]): Promise<nu
   }
   pass.end();
   engine.submit(encoder);
-  await engine.device.queue.onSubmittedWorkDone();
+  await engine.finish();
   return (performance.now() - begin) / REPEATED;
 }
 
