@@ -1,5 +1,5 @@
 import { isSoftware } from '../src/gpu/engine.js';
-import { later } from '../src/node/polling.js';
+import { pacing } from '../src/node/polling.js';
 import { sample } from './compare.js';
 import { countCalls } from './counters.js';
 import { ENGINES } from './engines/index.js';
@@ -21,19 +21,6 @@ const counts = countCalls();
 let peer: Peer;
 let task: Task | undefined;
 
-/**
- * While Dawn waits it keeps a core busy, which openEngine spares a software adapter. Here all engines are spared it, so that
- * what is compared is what they compute.
- */
-function spareCores(): void {
-  const { setImmediate } = globalThis;
-  const schedule = (callback: () => void, ...rest: []) =>
-    /\[native code\]/.test(Function.prototype.toString.call(callback))
-      ? later(callback)
-      : setImmediate(callback, ...rest);
-  globalThis.setImmediate = schedule as typeof setImmediate;
-}
-
 async function answer(request: Request): Promise<unknown> {
   switch (request.method) {
     case 'open': {
@@ -41,7 +28,9 @@ async function answer(request: Request): Promise<unknown> {
       const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
       if (!adapter) throw new Error('there is no WebGPU adapter');
       const { vendor, architecture, device, description } = adapter.info;
-      if (isSoftware(adapter.info)) spareCores();
+      // While Dawn waits it keeps a core busy, which openEngine spares a software adapter. Here all engines are spared it, so that
+      // what is compared is what they compute.
+      if (isSoftware(adapter.info)) globalThis.setImmediate = pacing(globalThis.setImmediate);
       return {
         version: peer.version,
         apart: peer.apart ?? false,

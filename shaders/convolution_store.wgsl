@@ -8,6 +8,6 @@ const BOTH = true;
 const REDUCE = false;
 const STATISTICS = false; // REDUCE in forward
 const GRADIENTS = false;  // REDUCE in backward-data
-const RELU = true;        // of that batch norm, like the next three
+const RELU = true;        // of that batch norm, like the next two
 const DROPS = false;      // DROPOUT > 0
 const DROPOUT = 0.0;

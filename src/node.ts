@@ -6,13 +6,14 @@ import { NoAdapterError, SOFTWARE_DRIVER_HINT } from './node/vulkan.js';
 export * from './index.js';
 export { readImageSet } from './node/images.js';
 export { decodePicture, listPictures, readPicture } from './node/pictures.js';
+export { patiently } from './node/polling.js';
 export { type SwiftShaderEnvironment, swiftshaderEnvironment } from './node/swiftshader.js';
 export { tileFile } from './node/tile-file.js';
 export { NoAdapterError } from './node/vulkan.js';
 
 /**
  * An engine in Node, on Dawn (the optional peer dependency `webgpu`). While a software adapter computes, Dawn pauses between
- * asking whether it is done, up to a millisecond: asking takes a core, which the adapter needs.
+ * asking whether it is done, up to a millisecond: asking takes a core, which the adapter needs ({@link patiently}).
  * @throws {DeviceError} where `webgpu` is not installed.
  * @throws {NoAdapterError} where there is neither a GPU with a driver nor a software driver. On Linux a process started
  * with {@link swiftshaderEnvironment} has one; `energate doctor` finds out what is missing.

@@ -129,7 +129,7 @@ export class Engine {
    * @param gpu where to look for an adapter; by default the browser's `navigator.gpu`. In Node, `openEngine` of
    * `energate/node` supplies one.
    * @param awaiting on a software adapter, makes the calls that return promises of what the device is at work on: in Node
-   * `openEngine` gives one that leaves the processor's cores to the adapter.
+   * `openEngine` gives `patiently` of `energate/node`, which leaves the processor's cores to the adapter.
    * @throws DeviceError where there is no WebGPU or no adapter.
    */
   static async open(

@@ -92,8 +92,9 @@ function hash(text: string): number {
   return value >>> 0;
 }
 
-/** Long enough that what surrounds a run does not count, in milliseconds. */
+/** Long enough that what surrounds a run does not count, in milliseconds. A software adapter's end is known about a millisecond late. */
 const SAMPLE = 20;
+const SOFTWARE_SAMPLE = 100;
 const MOST_RUNS = 100;
 const ROUNDS = 5;
 
@@ -121,7 +122,8 @@ async function measureTiles(engine: Engine, kernel: Sized, tiles: readonly Tile[
     };
     // The first run of a kernel may finish compiling it.
     for (const choice of possible) await time(choice, 1);
-    const runs = Math.max(1, Math.min(MOST_RUNS, Math.round(SAMPLE / (await time(0, 1)))));
+    const sample = engine.adapter.software ? SOFTWARE_SAMPLE : SAMPLE;
+    const runs = Math.max(1, Math.min(MOST_RUNS, Math.round(sample / (await time(0, 1)))));
     const best = tiles.map(() => Number.POSITIVE_INFINITY);
     for (let round = 0; round < ROUNDS; round++) {
       for (const choice of possible) best[choice] = Math.min(best[choice]!, await time(choice, runs));

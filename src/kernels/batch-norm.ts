@@ -102,7 +102,7 @@ interface Normalised<B> {
 /** Of kernels that merge `chunks` in every workgroup. */
 interface Merging {
   readonly chunks: number;
-  /** On a GPU. A software adapter gets few workgroups, since all merge, and reads row by row, since that compiles sooner. */
+  /** For GPUs. Without it there are few workgroups, since all merge, and rows are read one by one, since that compiles sooner: for software adapters. */
   readonly workgroupMemory?: boolean | undefined;
 }
 
@@ -118,7 +118,7 @@ const stepOf = <B>({ dropout }: BatchNormFold, step: B | undefined): B[] => (dro
 /**
  * Normalise with the batch's statistics, scale, shift, and what is folded in: `x`, `y` are [rows, channels]. `partials`
  * [chunks, 3, channels] are merged for it, and `mean`, `unbiased` (variance) and `figures` [4, channels] (mean, gamma /
- * deviation, beta, 1 / deviation) made; `gamma`, `beta` and these two are [channels].
+ * deviation, beta, 1 / deviation) made; `gamma`, `beta` and these two are [channels]. `workgroupMemory`: for GPUs.
  */
 export function batchNormApply<B>(
   shape: BatchNormShape,
@@ -239,7 +239,7 @@ export function batchNormBackwardPartials<B>(
 /**
  * Gradients of batch norm's input and parameters: `x`, `gradient` (of the output), `y` (of x) and `residual`, added on store,
  * are [rows, channels]; `partials` [chunks, 2, channels]; `gammaGradient`, `betaGradient` [channels]. `batchStatistics`: the
- * statistics are those of x, so a gradient goes through them.
+ * statistics are those of x, so a gradient goes through them. `workgroupMemory`: for GPUs.
  */
 export function batchNormBackward<B>(
   shape: BatchNormShape,

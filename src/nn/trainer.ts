@@ -388,8 +388,8 @@ export function trainingStep(
   // For every stream of dropout the same but for its number: so layers of one shape are one kernel.
   const streams = options.dropout > 0 ? blocksOf(network.config).length : 0;
   const steps = graph.input('steps', [1 + streams, STEP_WORDS], 'u32');
-  const stepOf = (row: number) => graph.view(steps, `step of stream ${row}`, row * STEP_WORDS, [4]);
-  const step = stepOf(0);
+  const rowOf = (name: string, row: number) => graph.view(steps, name, row * STEP_WORDS, [4]);
+  const step = rowOf('step', 0);
   const labels = graph.input('labels', [options.batch], 'u32');
 
   const sources: GatherSource[] = [];
@@ -410,7 +410,7 @@ export function trainingStep(
   const batchStatistics = new Map<string, Tensor>();
   const { logits } = wideResNetForward(batch, network.config, state, {
     dropout: options.dropout,
-    step: (block) => stepOf(1 + block),
+    step: (block) => rowOf(`step of block ${block}`, 1 + block),
     record: (name, { mean, unbiased }) => {
       batchStatistics.set(`${name}.running_mean`, mean);
       batchStatistics.set(`${name}.running_var`, unbiased);

@@ -1,11 +1,13 @@
-import { setImmediate } from 'node:timers';
+import { performance } from 'node:perf_hooks';
+import { setImmediate, setTimeout } from 'node:timers';
 
 /**
  * Dawn's Node binding asks, in every turn of the event loop, whether what a promise waits for is done. That keeps a core busy,
  * of which a software adapter has none to give: on two cores it computes at half its speed. Dawn looks `setImmediate` up each
  * time that it schedules the next turn, so whoever replaces it just then can have Dawn ask less often.
  */
-export type Poll = () => void;
+type Immediate = typeof globalThis.setImmediate;
+type Poll = () => void;
 
 /** Dawn asks again after this share of the time that it has waited, so that short waits stay short. */
 const SHARE = 1 / 8;
@@ -13,14 +15,13 @@ const SHARE = 1 / 8;
 const LONGEST = 1;
 const never = new Int32Array(new SharedArrayBuffer(4));
 
-/** Make calls of Dawn. For the promises that they return it asks at least once in a millisecond, with pauses that grow to that. */
+/**
+ * Make calls of Dawn. While there is anything that it waits for, it asks after pauses that grow to about a millisecond. Until they
+ * have, 8 ms after it began to wait, they block the thread, as no timer is so short; then the event loop sleeps.
+ */
 export function patiently<T>(calls: () => T): T {
-  return scheduling((poll) => later(poll), calls);
-}
-
-function scheduling<T>(schedule: (poll: Poll) => void, calls: () => T): T {
   const before = globalThis.setImmediate;
-  globalThis.setImmediate = schedule as typeof before;
+  globalThis.setImmediate = pacing(before);
   try {
     return calls();
   } finally {
@@ -28,15 +29,38 @@ function scheduling<T>(schedule: (poll: Poll) => void, calls: () => T): T {
   }
 }
 
+/** `immediate`, but for Dawn's polls, which are native and take nothing: these pause. `since`: when the wait began. */
+export function pacing(immediate: Immediate, since?: number): Immediate {
+  const paced = (callback: (...args: unknown[]) => void, ...args: unknown[]) =>
+    args.length === 0 && /\[native code\]/.test(Function.prototype.toString.call(callback))
+      ? later(callback, immediate, since)
+      : immediate(callback, ...args);
+  return paced as Immediate;
+}
+
 /** Have Dawn ask after a pause, and whenever it then schedules the next time, again. */
-export function later(poll: Poll, since = performance.now()): void {
-  const ask = () => scheduling((next) => later(next, since), poll);
+function later(poll: Poll, immediate: Immediate, since = performance.now()): NodeJS.Immediate | NodeJS.Timeout {
+  const ask = () => {
+    const before = globalThis.setImmediate;
+    globalThis.setImmediate = pacing(immediate, since);
+    try {
+      poll();
+    } finally {
+      globalThis.setImmediate = before;
+    }
+  };
   const pause = (performance.now() - since) * SHARE;
-  if (pause >= LONGEST) setTimeout(ask, LONGEST);
-  else {
-    setImmediate(() => {
-      Atomics.wait(never, 0, 0, pause);
-      ask();
-    });
+  if (pause >= LONGEST) return setTimeout(ask, LONGEST);
+  return setImmediate(() => {
+    rest(pause);
+    ask();
+  });
+}
+
+function rest(milliseconds: number): void {
+  try {
+    Atomics.wait(never, 0, 0, milliseconds);
+  } catch {
+    // A thread that may not block, as a page's in Electron, asks at once.
   }
 }

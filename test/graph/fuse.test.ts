@@ -45,6 +45,13 @@ it('leaves apart what reads what the other writes, and more buffers than every d
   expect(shadersOf(graph, sums)).toEqual([['add', 'add'], ['add', 'add'], ['add']]);
 });
 
+it('leaves apart what together has more workgroups than a dispatch may', () => {
+  const graph = new Graph();
+  const [x, y] = [graph.input('x', [80_000_000]), graph.input('y', [80_000_000])];
+  expect(shadersOf(graph, [relu(x), relu(graph.input('z', [4]))])).toEqual([['relu', 'relu']]);
+  expect(shadersOf(graph, [relu(x), relu(y)])).toEqual([['relu'], ['relu']]);
+});
+
 it('keeps all that a fused dispatch touches alive together', () => {
   const graph = new Graph();
   const [x, y] = [graph.input('x', [4]), graph.input('y', [4])];

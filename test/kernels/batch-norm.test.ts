@@ -38,6 +38,8 @@ const SHAPES = [
   { rows: 1000, channels: 20 },
   // More vectors than a workgroup has lanes.
   { rows: 20, channels: 300 },
+  // More rows than as many workgroups as a software adapter gets take at once.
+  { rows: 1100, channels: 256 },
 ];
 
 const PLAIN = { relu: false, dropout: 0 };
@@ -48,7 +50,7 @@ async function training(
   x: Float32Array,
   { gamma, beta }: { gamma: Float32Array; beta: Float32Array },
   fold: BatchNormFold,
-  { chunks = batchNormChunks({ rows: x.length / gamma.length }), apart = false } = {},
+  { chunks = batchNormChunks({ rows: x.length / gamma.length }), apart = false, workgroupMemory = false } = {},
 ) {
   const channels = gamma.length;
   const shape = { rows: x.length / channels, channels };
@@ -68,7 +70,7 @@ async function training(
       batchNormPartials(shape, names, { chunks }),
       ...(apart
         ? [batchNormMerge(shape, chunks, names), batchNormApplyFixed(shape, fold, names)]
-        : [batchNormApply(shape, { ...fold, chunks }, names)]),
+        : [batchNormApply(shape, { ...fold, chunks, workgroupMemory }, names)]),
     ],
   );
 }
@@ -110,8 +112,8 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
     const masked = f64(gradient).map((value, i) => value * mask[i]!);
     const expected = reference.batchNormApply(f64(x), batch, affine, { relu }).map((value, i) => value * mask[i]!);
 
-    it('normalises', async () => {
-      const { y } = await training(x, { gamma, beta }, fold);
+    it.each([false, true])('normalises, on a GPU %s', async (workgroupMemory) => {
+      const { y } = await training(x, { gamma, beta }, fold, { workgroupMemory });
       expectClose(y, expected, TOLERANCE, 'y');
     });
 
@@ -125,8 +127,9 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
       expectClose(y, expected, TOLERANCE, 'y');
     });
 
-    const backward = (batchStatistics: boolean, apart = false) => {
+    const backward = (batchStatistics: boolean, { apart = false, workgroupMemory = false } = {}) => {
       const chunks = batchNormChunks(shape);
+      const kernel = { ...fold, batchStatistics, chunks, workgroupMemory };
       return runKernel(
         {
           x,
@@ -150,17 +153,17 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
                 batchNormBackwardInput(shape, fold, { ...names, y: sum, residual, sums }),
               ]
             : [
-                batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y }),
-                batchNormBackward(shape, { ...fold, batchStatistics, chunks }, { ...names, y: sum, residual }),
+                batchNormBackward(shape, kernel, { ...names, y }),
+                batchNormBackward(shape, kernel, { ...names, y: sum, residual }),
               ]),
         ],
       );
     };
 
-    it.each([{ apart: false }, { apart: true }])(
-      'gives the gradients through the batch statistics, apart $apart',
-      async ({ apart }) => {
-        const result = await backward(true, apart);
+    it.each([{}, { apart: true }, { workgroupMemory: true }])(
+      'gives the gradients through the batch statistics, %j',
+      async (how) => {
+        const result = await backward(true, how);
         const expected = reference.batchNormBackward(f64(x), masked, affine, { relu });
         expectClose(result.gammaGradient, expected.dgamma, TOLERANCE, 'dgamma');
         expectClose(result.betaGradient, expected.dbeta, TOLERANCE, 'dbeta');

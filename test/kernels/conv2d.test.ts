@@ -48,6 +48,8 @@ const SHAPES: readonly Row[] = [
   [2, 5, 7, 20, 4, 1, 1],
   [1, 8, 7, 4, 8, 5, 3],
   [1, 4, 24, 4, 4, 3, 3],
+  // Two workgroups of each parity class, and more.
+  [2, 20, 64, 4, 4, 3, 2],
   [5, 28, 3, 1, 3, 3, 1],
   // Beyond 64 KiB the filter is bound row by row.
   [1, 5, 4, 64, 32, 3, 1],

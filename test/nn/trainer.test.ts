@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DataError, DivergenceError, UsageError } from '../../src/errors.js';
 import { decodeCheckpoint, encodeCheckpoint, fingerprints } from '../../src/nn/checkpoint.js';
 import type { Network, Values } from '../../src/nn/network.js';
@@ -41,6 +41,19 @@ describe('one seed', () => {
     expect(bitsOf(other.state).weights).not.toEqual(bitsOf(whole.state).weights);
     expect(other.logs).not.toEqual(whole.logs);
   });
+});
+
+it('draws each block’s dropout from a stream of its own', async () => {
+  const trainer = await begin({ seed: 7 });
+  const write = vi.spyOn(trainer.compiled, 'write');
+  trainer.submitStep();
+  const [, steps] = write.mock.calls.find(([{ name }]) => name === 'steps')!;
+  await engine.finish();
+  trainer.destroy();
+  const [rate] = new Uint32Array(Float32Array.of(cosineRate(OPTIONS.learningRate, 1, OPTIONS.steps)).buffer);
+  // Streams below 16 are augmentation's.
+  const rows = [0, 1, 2, 3].map((row) => Array.from(steps.subarray(row * 64, row * 64 + 4)));
+  expect(rows).toEqual([0, 16, 17, 18].map((stream) => [1, 7, rate, stream]));
 });
 
 it('a run that goes on from a checkpoint ends in the same bits as one that never stopped', async () => {

@@ -58,6 +58,17 @@ it.each([
   expect(kernels[0]).toBe(kernels[1]);
 });
 
+it('each block’s dropout takes a row of the steps of its own, in both directions', () => {
+  const network = wideResNet({ depth: 16, width: 1, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
+  const { graph, steps } = trainingStep(network, stateLayout(network.config), [images(6), images(10)], SIZE, OPTIONS);
+  const rowsOf = (op: string) =>
+    graph.nodes
+      .filter((node) => node.op.name === op)
+      .flatMap(({ inputs }) => inputs.filter(({ view }) => view?.base === steps).map(({ view }) => view!.offset / 64));
+  expect(rowsOf('batch_norm')).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(rowsOf('batch_norm_backward')).toEqual([6, 5, 4, 3, 2, 1]);
+});
+
 it('on matrix units: all convolutions but the stem, in all three directions', () => {
   const network = wideResNet({ depth: 16, width: 2, classes: 10 }, { seed: 1, normalization: NORMALIZATIONS.cifar });
   const { graph } = trainingStep(network, stateLayout(network.config), [images(128), images(256)], SIZE, {

@@ -13,7 +13,7 @@ export function noise(length: number, salt: number): Float32Array {
 
 export const f64 = (x: ArrayLike<number>): Float64Array => Float64Array.from(x);
 
-const norm = (x: ArrayLike<number>) => Math.hypot(...Array.from(x));
+const norm = (x: ArrayLike<number>) => Math.sqrt(Array.from(x).reduce((sum, value) => sum + value * value, 0));
 const maxAbs = (x: ArrayLike<number>) => Array.from(x).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
 /**
