@@ -26,7 +26,7 @@ const HELP = `npm run bench -- [options]: time energate beside its peers, on one
 
 /** Enough for a stable median; a quick run gives up earlier. */
 const PATIENCE: Patience = { samples: 15, minimum: 3, budget: 20_000, sampleMs: 50 };
-const QUICK: Patience = { samples: 5, minimum: 2, budget: 400, sampleMs: 15 };
+const QUICK: Patience = { samples: 5, minimum: 2, budget: 400, sampleMs: 30 };
 
 const options = parse();
 const figure = options.json.replace(/(\.json)?$/, '.svg');

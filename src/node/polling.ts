@@ -1,11 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { setImmediate, setTimeout } from 'node:timers';
 
-/**
- * Dawn's Node binding asks, in every turn of the event loop, whether what a promise waits for is done. That keeps a core busy,
- * of which a software adapter has none to give: on two cores it computes at half its speed. Dawn looks `setImmediate` up each
- * time that it schedules the next turn, so whoever replaces it just then can have Dawn ask less often.
- */
 type Immediate = typeof globalThis.setImmediate;
 type Poll = () => void;
 
@@ -13,15 +8,22 @@ type Poll = () => void;
 const SHARE = 1 / 8;
 /** The longest that it pauses, and the shortest time that a timer can wait; milliseconds. */
 const LONGEST = 1;
-const never = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Make calls of Dawn. While there is anything that it waits for, it asks after pauses that grow to about a millisecond. Until they
- * have, 8 ms after it began to wait, they block the thread, as no timer is so short; then the event loop sleeps.
+ * Make calls of Dawn that return promises, and spare a core while they are waited for. Dawn's Node binding asks in every turn of the
+ * event loop whether what a promise waits for is done, which keeps a core busy; a software adapter needs that core: on two, it
+ * computes at half its speed. Dawn looks `setImmediate` up each time that it schedules the next turn, so whoever replaces it just
+ * then can have Dawn ask less often: here after pauses that grow to about a millisecond. Until they have, 8 ms after Dawn began to
+ * wait, they block the thread, as no timer is so short; then the event loop sleeps.
  */
 export function patiently<T>(calls: () => T): T {
+  return under(pacing(globalThis.setImmediate), calls);
+}
+
+/** Make calls while setImmediate is another. */
+function under<T>(immediate: Immediate, calls: () => T): T {
   const before = globalThis.setImmediate;
-  globalThis.setImmediate = pacing(before);
+  globalThis.setImmediate = immediate;
   try {
     return calls();
   } finally {
@@ -40,15 +42,7 @@ export function pacing(immediate: Immediate, since?: number): Immediate {
 
 /** Have Dawn ask after a pause, and whenever it then schedules the next time, again. */
 function later(poll: Poll, immediate: Immediate, since = performance.now()): NodeJS.Immediate | NodeJS.Timeout {
-  const ask = () => {
-    const before = globalThis.setImmediate;
-    globalThis.setImmediate = pacing(immediate, since);
-    try {
-      poll();
-    } finally {
-      globalThis.setImmediate = before;
-    }
-  };
+  const ask = () => under(pacing(immediate, since), poll);
   const pause = (performance.now() - since) * SHARE;
   if (pause >= LONGEST) return setTimeout(ask, LONGEST);
   return setImmediate(() => {
@@ -59,7 +53,7 @@ function later(poll: Poll, immediate: Immediate, since = performance.now()): Nod
 
 function rest(milliseconds: number): void {
   try {
-    Atomics.wait(never, 0, 0, milliseconds);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
   } catch {
     // A thread that may not block, as a page's in Electron, asks at once.
   }
