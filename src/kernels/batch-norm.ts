@@ -71,7 +71,7 @@ export function batchNormPartials<B>(
 /** The fewest rows that a lane takes, so that what a workgroup begins with is little beside them. */
 const ROWS_PER_LANE = 32;
 
-/** How lanes fall on rows and channels: a lane keeps its channels. There are `most` workgroups along rows. */
+/** How lanes fall on rows and channels: a lane keeps its channels. At most `most` workgroups along rows. */
 function lanes({ rows, channels }: BatchNormShape, most = MAX_WORKGROUPS) {
   const vectors = channels / vectorWidth(channels);
   const across = Math.min(vectors, WORKGROUP);

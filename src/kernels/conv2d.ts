@@ -370,8 +370,8 @@ const MOST_SPLITS = 64;
 const MOST_SPLITS_OF_GPU = 512;
 
 /**
- * Into how many parts backward-weights cuts its sum: enough workgroups to fill a device, as each more is a filter more to store and
- * to add up; no more than there are rows, and none empty.
+ * Into how many parts backward-weights cuts its sum: as many workgroups as fill a device, since each more is a filter more to store
+ * and to add up; no more than there are rows, and none empty.
  */
 export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
   const { height, width } = conv2dOutput(shape);

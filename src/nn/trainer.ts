@@ -250,9 +250,10 @@ export class Trainer {
     );
     this.done++;
     const [rate] = new Uint32Array(Float32Array.of(cosineRate(learningRate, this.done, steps)).buffer);
-    const rows = new Uint32Array(sizeOf(this.tensors.steps.shape));
-    for (let at = 0, block = -1; at < rows.length; at += STEP_WORDS, block++) {
-      rows.set([this.done, seed, rate!, block < 0 ? 0 : dropoutStream(block)], at);
+    const { shape } = this.tensors.steps;
+    const rows = new Uint32Array(sizeOf(shape));
+    for (let row = 0; row < shape[0]!; row++) {
+      rows.set([this.done, seed, rate!, row === 0 ? 0 : dropoutStream(row - 1)], row * STEP_WORDS);
     }
     this.program.write(this.tensors.steps, rows);
     this.program.run();
@@ -386,8 +387,7 @@ export function trainingStep(
   const halted = graph.input('halted', [1], 'u32');
   const log = graph.input('log', [LOG_CAPACITY, LOG_WIDTH]);
   // For every stream of dropout the same but for its number: so layers of one shape are one kernel.
-  const streams = options.dropout > 0 ? blocksOf(network.config).length : 0;
-  const steps = graph.input('steps', [1 + streams, STEP_WORDS], 'u32');
+  const steps = graph.input('steps', [1 + blocksOf(network.config).length, STEP_WORDS], 'u32');
   const rowOf = (name: string, row: number) => graph.view(steps, name, row * STEP_WORDS, [4]);
   const step = rowOf('step', 0);
   const labels = graph.input('labels', [options.batch], 'u32');

@@ -76,7 +76,7 @@ export function wideResNetForward(
       return batchNorm(x, running, parameters, { relu: true });
     }
     const { dropout: rate, step } = training;
-    const dropout = block === undefined || rate === 0 ? {} : { dropout: { rate, step: step(block) } };
+    const dropout = block === undefined ? {} : { dropout: { rate, step: step(block) } };
     const { y, statistics } = batchNormTraining(x, parameters, { relu: true, ...dropout });
     training.record(name, statistics);
     return y;

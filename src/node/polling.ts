@@ -11,8 +11,7 @@ const LONGEST = 1;
 
 /**
  * Make calls of Dawn that return promises, and spare a core while they are waited for. Dawn's Node binding asks in every turn of the
- * event loop whether what a promise waits for is done, which keeps a core busy; a software adapter needs that core: on two, it
- * computes at half its speed. Dawn looks `setImmediate` up each time that it schedules the next turn, so whoever replaces it just
+ * event loop whether what a promise waits for is done, which keeps a core busy; a software adapter needs that core. Dawn looks `setImmediate` up each time that it schedules the next turn, so whoever replaces it just
  * then can have Dawn ask less often: here after pauses that grow to about a millisecond. Until they have, 8 ms after Dawn began to
  * wait, they block the thread, as no timer is so short; then the event loop sleeps.
  */
