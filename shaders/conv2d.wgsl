@@ -5,8 +5,7 @@ enable subgroups; // where SUBGROUPS
 //   forward        Y[n, y, x, co] = sum_{ky, kx, ci} X[n, y*S - P + ky, x*S - P + kx, ci] * W[ky, kx, ci, co]
 //   backward-data  Y[n, y, x, co] = sum_{ky, kx, ci} X[n, (y + P - ky)/S, (x + P - kx)/S, ci] * W[ky, kx, ci, co]
 //                  over the taps for which the divisions are exact; X is the gradient of the convolution's output, and
-//                  W[ky, kx, ci, co] here is the filter's [ky, kx, co, ci]: it is read as it lies, for DOTS along ci, unless
-//                  TRANSPOSED, where the host has swapped its channels (SwiftShader takes half as long for that)
+//                  W[ky, kx, ci, co] here is the filter's [ky, kx, co, ci]: it is read as it lies, for dot products along ci
 //   both           + R[n, y, x, co] where RESIDUAL
 //
 // GEMM: M = BATCH * GRID_H * GRID_W output pixels, N = OUT_C, K = KERNEL^2 * IN_C. Nothing is unrolled in memory.
@@ -29,7 +28,7 @@ enable subgroups; // where SUBGROUPS
 //   backward-data  sum g, sum g * xhat, as batch_norm_backward_partials makes them (which has the formulas), of the batch
 //                  norm with input N and channel figures FIGURES whose output's gradient is Y
 //
-// Layouts: X, Y, R, N are NHWC, W is [ky, kx, in, out] of the forward convolution, [ky, kx, out, in] where TRANSPOSED. InVec
+// Layouts: X, Y, R, N are NHWC, W is [ky, kx, in, out] of the forward convolution. InVec
 // is vec4f where IN_C is a multiple of 4, else f32; OutVec likewise for OUT_C; FilterVec for W's last axis. The host guarantees COLUMNS
 // divides OUT_C / width(OutVec) and gives TAPS = ceil(KERNEL / S) in backward-data,
 // KERNEL in forward, and WINDOW, the input pixels under PIXELS. ACTIVATE and REDUCE exclude each other.
@@ -50,18 +49,22 @@ const FILTER_WIDTH = 4;
 // include: convolution_shape
 // include: convolution_store
 const PARTS = 1;
-const TRANSPOSED = false;
-const DOTS = false;       // BACKWARD and not TRANSPOSED
+const PARTED = false;     // PARTS > 1
+const CUT = false;        // BACKWARD and STRIDE > 1: some classes have fewer taps
+const NARROW = false;     // IN_WIDTH is 1
+const CHUNKS = 1;         // of a parity class
 const REDUCED = 512;      // WORKGROUP * COLUMNS * OUT_WIDTH * 2
 const PIXELS = 4;
 const BLOCK = 2;
 const BLOCKS = 2;     // PIXELS / BLOCK
 const TAPS = 3;
 const WINDOW = 6;
-const TAP = 4;        // vectors of a tap for a column: OUT_WIDTH where DOTS, else IN_WIDTH
+const TAP = 4;        // vectors of a tap for a column: OUT_WIDTH where BACKWARD, else IN_WIDTH
 const HELD = 2;       // ceil(TAPS * TAP * COLUMNS / LANES)
 const SUBGROUPS = false;
 const LANES = 8;
+const LOOPS = false;  // SUBGROUPS, and LLVM compiles
+const QUADS = false;  // SUBGROUPS of 4 lanes
 const COLUMNS = 1;
 const WORKGROUP = 64;
 const TILES_W = (GRID_W + PIXELS - 1) / PIXELS;
@@ -73,8 +76,8 @@ const WHOLE = GRID_W % PIXELS == 0 && OUT_W % GRID_W == 0; // no tile reaches pa
 
 @group(0) @binding(0) var<storage, read> X: array<StoredIn>;
 @group(0) @binding(1) var<storage, read> W0: array<FilterVec>;
-@group(0) @binding(2) var<storage, read> W1: array<FilterVec>;
-@group(0) @binding(3) var<storage, read> W2: array<FilterVec>;
+@group(0) @binding(2) var<storage, read> W1: array<FilterVec>; // where PARTED
+@group(0) @binding(3) var<storage, read> W2: array<FilterVec>; // where PARTED
 @group(0) @binding(4) var<storage, read> R: array<Stored>; // where RESIDUAL
 @group(0) @binding(5) var<storage, read_write> Y: array<Stored>;
 @group(0) @binding(6) var<storage, read> AFFINE: array<OutVec>; // where ACTIVATE
@@ -84,11 +87,15 @@ const WHOLE = GRID_W % PIXELS == 0 && OUT_W % GRID_W == 0; // no tile reaches pa
 @group(0) @binding(8) var<storage, read> FIGURES: array<OutVec>; // where GRADIENTS
 @group(0) @binding(9) var<uniform> STEP: vec4u; // where DROPS
 
-var<workgroup> reduced: array<f32, REDUCED>; // where REDUCE: by lane, figure, channel
+// unless QUADS:
+// By lane, figure, channel.
+var<workgroup> reduced: array<f32, REDUCED>; // where REDUCE
 var<workgroup> pivots: array<vec4f, COLUMNS>; // where STATISTICS
+// end
 // include: dropout_mask
 
 fn weightAt(part: i32, i: i32) -> FilterVec {
+  // where PARTED:
   switch (part) {
     case 1: {
       return W1[i];
@@ -96,16 +103,16 @@ fn weightAt(part: i32, i: i32) -> FilterVec {
     case 2: {
       return W2[i];
     }
-    default: {
-      return W0[i];
-    }
+    default: {}
   }
+  // end
+  return W0[i];
 }
 
 // Vector `i` of a tap for column `j` and input vector `c`: that of input channel i, all output channels of the column; where
-// DOTS, that of output channel i, all input channels of c.
+// BACKWARD, that of output channel i, all input channels of c.
 fn weightsOf(tap: i32, i: i32, c: i32, j: i32) -> i32 {
-  if (DOTS) {
+  if (BACKWARD) {
     return (tap * OUT_C + j * OUT_WIDTH + i) * (IN_C / IN_WIDTH) + c;
   }
   return (tap * IN_C + c * IN_WIDTH + i) * (OUT_C / OUT_WIDTH) + j;
@@ -118,15 +125,6 @@ fn pixelsBefore(t: i32) -> i32 {
   return (t / TILES_W) * GRID_W + min((t % TILES_W) * PIXELS, GRID_W);
 }
 
-// value + x . w, input channel by input channel.
-fn along(x: vec4f, w: vec4f, value: f32) -> f32 {
-  var sum = fma(x.x, w.x, value);
-  if (IN_WIDTH == 4) {
-    sum = fma(x.w, w.w, fma(x.z, w.z, fma(x.y, w.y, sum)));
-  }
-  return sum;
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -135,8 +133,6 @@ fn main(
 ) {
   const IN_VECS = IN_C / IN_WIDTH;
   const OUT_VECS = OUT_C / OUT_WIDTH;
-  var member = 0;
-  member = i32(invocation) % LANES; // where SUBGROUPS
   // The class in turns along x: software drivers give each thread a run of workgroups, and classes have more taps or fewer.
   let parityClass = select(0, (i32(group.z) + i32(group.x)) % (STRIDE * STRIDE), BACKWARD);
   let parity = vec2i(parityClass % STRIDE, parityClass / STRIDE);
@@ -153,6 +149,16 @@ fn main(
   let left = origin(gridX, parity.x) - select(0, TAPS - 1, BACKWARD);
   let top = origin(gridY, parity.y);
 
+  // where SUBGROUPS:
+  // Where this lane's weights of a row lie, after that row's first.
+  var places = array<i32, HELD>();
+  // unroll
+  for (var h = 0; h < HELD; h++) {
+    let v = h * LANES + i32(invocation) % LANES;
+    let tx = min(v / (TAP * COLUMNS), TAPS - 1);
+    places[h] = weightsOf(min(columns.first + tx * columns.step, KERNEL - 1), (v / COLUMNS) % TAP, 0, column + v % COLUMNS);
+  }
+  // end
   var sum = array<OutVec, PIXELS * COLUMNS>();
   { // where SUBGROUPS
   // unless SUBGROUPS:
@@ -194,15 +200,14 @@ fn main(
           }
         }
         // end
+        // where SUBGROUPS:
         // The weights of this row and these channels, in order of tap, vector, column: each lane holds one in LANES.
         var held = array<FilterVec, HELD>();
         // unroll
         for (var h = 0; h < HELD; h++) {
-          let v = h * LANES + member;
-          let tx = min(v / (TAP * COLUMNS), TAPS - 1);
-          let i = (v / COLUMNS) % TAP;
-          held[h] = weightAt(part, weightsOf(filterRow + columns.first + tx * columns.step, i, c, column + v % COLUMNS)); // where SUBGROUPS
+          held[h] = weightAt(part, weightsOf(filterRow, 0, c, 0) + places[h]);
         }
+        // end
         // Few accumulators at a time, over all taps: so more of them stay in registers.
         // unroll
         for (var j = 0; j < COLUMNS; j++) {
@@ -211,22 +216,23 @@ fn main(
             var value = array<vec4f, BLOCK>();
             // unroll
             for (var tx = 0; tx < TAPS; tx++) {
-              if (!BACKWARD || tx < columns.count) {
+              if (tx < columns.count) { // where CUT
                 let tap = filterRow + columns.first + tx * columns.step;
                 // unroll
                 for (var k = 0; k < TAP; k++) {
-                  var weight: FilterVec;
-                  weight = weightAt(part, weightsOf(tap, k, c, column + j)); // unless SUBGROUPS
-                  weight = subgroupShuffle(held[((tx * TAP + k) * COLUMNS + j) / LANES], ((tx * TAP + k) * COLUMNS + j) % LANES); // where SUBGROUPS
-                  let w = vec4f(weight);
+                  let w = vec4f(weightAt(part, weightsOf(tap, k, c, column + j))); // unless SUBGROUPS
+                  let w = vec4f(subgroupShuffle(held[((tx * TAP + k) * COLUMNS + j) / LANES], ((tx * TAP + k) * COLUMNS + j) % LANES)); // where SUBGROUPS
                   // unroll
                   for (var q = 0; q < BLOCK; q++) {
                     value[q] = fma(vec4f(x[(b * BLOCK + q) * STRIDE + tx][k]), w, value[q]); // unless BACKWARD
-                    value[q] = fma(vec4f(x[b * BLOCK + q + TAPS - 1 - tx][k]), w, value[q]); // where TRANSPOSED
-                    value[q][k] = along(x[b * BLOCK + q + TAPS - 1 - tx], w, value[q][k]); // where DOTS
+                    // where BACKWARD:
+                    let g = x[b * BLOCK + q + TAPS - 1 - tx];
+                    value[q][k] = fma(g.x, w.x, value[q][k]); // where NARROW
+                    value[q][k] = fma(g.w, w.w, fma(g.z, w.z, fma(g.y, w.y, fma(g.x, w.x, value[q][k])))); // unless NARROW
+                    // end
                   }
                 }
-              }
+              } // where CUT
             }
             // unroll
             for (var q = 0; q < BLOCK; q++) {
@@ -236,7 +242,7 @@ fn main(
         }
       }
       // Never so; it keeps them in memory, too.
-      if (group.x == 0xffffffffu) { sum[0] = partial[lane]; } // where SUBGROUPS
+      if (group.x == 0xffffffffu) { sum[0] = partial[lane]; } // where LOOPS
       // unroll
       for (var i = 0; i < PIXELS * COLUMNS; i++) {
         sum[i] += partial[i];
@@ -254,15 +260,23 @@ fn main(
   let outY = spread(gridY, parity.y);
   let inRow = tile < TILES && outY < OUT_H;
   // where STATISTICS:
-  // Deviations are from the workgroup's first value, which every workgroup has.
+  // Deviations are from the first value of the workgroup, or of the subgroup.
+  // where QUADS:
+  var pivots = array<vec4f, COLUMNS>();
+  // end
+  // unless QUADS:
   if (lane == 0) {
+  // end
     // unroll
     for (var j = 0; j < COLUMNS; j++) {
       pivots[j] = vec4f(sum[j]);
       pivots[j] += vec4f(R[((image * OUT_H + outY) * OUT_W + gridX) * OUT_VECS + column + j]); // where RESIDUAL
+      pivots[j] = subgroupShuffle(pivots[j], 0); // where QUADS
     }
+  // unless QUADS:
   }
   workgroupBarrier();
+  // end
   // end
   // where REDUCE:
   var first = array<OutVec, COLUMNS>();
@@ -282,9 +296,9 @@ fn main(
   if (inRow) {
     // A bound that the compiler cannot know: a software driver takes seconds over the loop where it is written out. And what it
     // reads by number, as the sums here, stays in memory: else it copies all of them in every turn of the loops above.
-    let pixels = select(PIXELS, 0, group.x == 0xffffffffu); // where SUBGROUPS
-    for (var p = 0; p < pixels; p++) { // where SUBGROUPS
-    // unless SUBGROUPS:
+    let pixels = select(PIXELS, 0, group.x == 0xffffffffu); // where LOOPS
+    for (var p = 0; p < pixels; p++) { // where LOOPS
+    // unless LOOPS:
     // unroll
     for (var p = 0; p < PIXELS; p++) {
     // end
@@ -318,6 +332,45 @@ fn main(
       }
     }
   }
+  // where QUADS:
+  // where REDUCE:
+  // All lanes of a subgroup get its sums; each stores those of a column.
+  let member = i32(invocation) % LANES;
+  var sums = array<vec4f, 2>(vec4f(first[0]), vec4f(second[0]));
+  var pivot = vec4f();
+  pivot = pivots[0]; // where STATISTICS
+  // unroll
+  for (var j = 0; j < COLUMNS; j++) {
+    first[j] += quadSwapX(first[j]);
+    first[j] += quadSwapY(first[j]);
+    second[j] += quadSwapX(second[j]);
+    second[j] += quadSwapY(second[j]);
+    sums[0] = select(sums[0], vec4f(first[j]), member == j);
+    sums[1] = select(sums[1], vec4f(second[j]), member == j);
+    pivot = select(pivot, pivots[j], member == j); // where STATISTICS
+  }
+  let begin = tile - member;
+  let chunk = parityClass * CHUNKS + tile / LANES;
+  let count = f32(pixelsBefore(min(begin + LANES, TILES)) - pixelsBefore(min(begin, TILES)));
+  if ((member < COLUMNS) & (begin < TILES)) {
+    // unroll
+    for (var k = 0; k < OUT_WIDTH; k++) {
+      let channel = (column + member) * OUT_WIDTH + k;
+      // where STATISTICS:
+      let shift = sums[0][k] / count;
+      P[chunk * 3 * OUT_C + channel] = pivot[k] + shift;
+      P[(chunk * 3 + 1) * OUT_C + channel] = max(sums[1][k] - sums[0][k] * shift, 0.0);
+      P[(chunk * 3 + 2) * OUT_C + channel] = count;
+      // end
+      // where GRADIENTS:
+      P[chunk * 2 * OUT_C + channel] = sums[0][k];
+      P[(chunk * 2 + 1) * OUT_C + channel] = sums[1][k] * FIGURES[(3 * OUT_C + channel) / OUT_WIDTH][channel % OUT_WIDTH];
+      // end
+    }
+  }
+  // end
+  // end
+  // unless QUADS:
   // where REDUCE:
   // unroll
   for (var j = 0; j < COLUMNS; j++) {
@@ -329,7 +382,7 @@ fn main(
   }
   workgroupBarrier();
   // A lane to each channel, lanes in order.
-  let chunk = parityClass * ((TILES + WORKGROUP - 1) / WORKGROUP) + i32(group.x);
+  let chunk = parityClass * CHUNKS + i32(group.x);
   let channel = column * OUT_WIDTH + i32(lane);
   if (lane < COLUMNS * OUT_WIDTH) {
     var sums = vec2f();
@@ -354,5 +407,6 @@ fn main(
     P[(chunk * 2 + 1) * OUT_C + channel] = sums.y * FIGURES[(3 * OUT_C + channel) / OUT_WIDTH][channel % OUT_WIDTH];
     // end
   }
+  // end
   // end
 }

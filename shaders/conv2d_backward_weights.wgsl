@@ -35,6 +35,7 @@ const HELD = 1;       // ceil(RUN * COLUMNS / LANES)
 const UNIT = 8;       // lanes of a unit: KERNEL * IN_C / IN_WIDTH, rounded up to a multiple of LANES
 const SUBGROUPS = false;
 const LANES = 8;
+const LOOPS = false;  // LLVM compiles
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> X: array<StoredIn>;
@@ -60,8 +61,17 @@ fn main(
   let c = m % IN_VECS;
   let column = (unit % GROUPS) * COLUMNS;
   let split = unit / GROUPS; // SPLITS or more past the end: no rows
-  var member = 0;
-  member = i32(invocation) % LANES; // where SUBGROUPS
+  // where SUBGROUPS:
+  // Which of a run's gradients this lane reads: pixels ahead of the first, and columns.
+  var ahead = array<i32, HELD>();
+  var across = array<i32, HELD>();
+  // unroll
+  for (var h = 0; h < HELD; h++) {
+    let v = h * LANES + i32(invocation) % LANES;
+    ahead[h] = v / COLUMNS;
+    across[h] = column + v % COLUMNS;
+  }
+  // end
 
   var sum: array<OutVec, KERNEL * IN_WIDTH * COLUMNS>;
   for (var row = split * ROWS_PER_SPLIT; row < min((split + 1) * ROWS_PER_SPLIT, ROWS); row++) {
@@ -91,13 +101,14 @@ fn main(
       }
       // The gradients of the run, in order of pixel, column: zero past the end of the row.
       var d = array<OutVec, RUN * COLUMNS>();
+      // where SUBGROUPS:
       var held = array<OutVec, HELD>();
       // unroll
       for (var h = 0; h < HELD; h++) {
-        let v = h * LANES + member;
-        let outX = first + v / COLUMNS;
-        held[h] = select(OutVec(), OutVec(D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + column + v % COLUMNS]), outX < OUT_W); // where SUBGROUPS
+        let outX = first + ahead[h];
+        held[h] = select(OutVec(), OutVec(D[(row * OUT_W + min(outX, OUT_W - 1)) * OUT_VECS + across[h]]), outX < OUT_W);
       }
+      // end
       // unroll
       for (var v = 0; v < RUN * COLUMNS; v++) {
         let outX = first + v / COLUMNS;
@@ -125,9 +136,9 @@ fn main(
   if (m < KERNEL * IN_VECS && split < SPLITS) {
     // A bound that the compiler cannot know: a software driver takes seconds over the loop where it is written out. And what it
     // reads by number, as the sums here, stays in memory: else it copies all of them in every turn of the loops above.
-    let vectors = select(KERNEL * IN_WIDTH, 0, group.x == 0xffffffffu); // where SUBGROUPS
-    for (var i = 0; i < vectors; i++) { // where SUBGROUPS
-    // unless SUBGROUPS:
+    let vectors = select(KERNEL * IN_WIDTH, 0, group.x == 0xffffffffu); // where LOOPS
+    for (var i = 0; i < vectors; i++) { // where LOOPS
+    // unless LOOPS:
     // unroll
     for (var i = 0; i < KERNEL * IN_WIDTH; i++) {
     // end

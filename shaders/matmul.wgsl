@@ -47,8 +47,17 @@ fn main(
   const OUT_VECS = N / OUT_WIDTH;
   let row = (i32(group.x) * WORKGROUP + i32(lane)) * ROWS;
   let column = i32(group.y) * COLUMNS;
-  var member = 0;
-  member = i32(invocation) % LANES; // where SUBGROUPS
+  // where SUBGROUPS:
+  // Which of the vectors below this lane reads: rows of B after the first, and columns.
+  var below = array<i32, HELD>();
+  var across = array<i32, HELD>();
+  // unroll
+  for (var h = 0; h < HELD; h++) {
+    let v = h * LANES + i32(invocation) % LANES;
+    below[h] = min(v / COLUMNS, IN_WIDTH - 1);
+    across[h] = column + v % COLUMNS;
+  }
+  // end
   var sum: array<OutVec, ROWS * COLUMNS>;
   // A bound that the compiler cannot know: it would write the loop out, and software drivers take seconds over that.
   let depth = select(IN_VECS, 0, group.x == 0xffffffffu);
@@ -59,13 +68,14 @@ fn main(
       let m = min(row + i, M - 1);
       a[i] = vec4f(A[select(m * IN_VECS + k, k * M + m, TRANSPOSE_A)]);
     }
+    // where SUBGROUPS:
     // Vectors of B in order of row, column: each lane holds one in LANES.
     var held = array<OutVec, HELD>();
     // unroll
     for (var h = 0; h < HELD; h++) {
-      let v = h * LANES + member;
-      held[h] = B[rightAt(k * IN_WIDTH + min(v / COLUMNS, IN_WIDTH - 1), column + v % COLUMNS)]; // where SUBGROUPS
+      held[h] = B[rightAt(k * IN_WIDTH + below[h], across[h])];
     }
+    // end
     // A sum at a time, over all of these terms: so it stays in registers.
     // unroll
     for (var j = 0; j < COLUMNS; j++) {
@@ -73,7 +83,7 @@ fn main(
       // unroll
       for (var kk = 0; kk < IN_WIDTH; kk++) {
         b[kk] = B[rightAt(k * IN_WIDTH + kk, column + j)]; // unless SUBGROUPS
-        b[kk] = subgroupBroadcast(held[(kk * COLUMNS + j) / LANES], (kk * COLUMNS + j) % LANES); // where SUBGROUPS
+        b[kk] = subgroupShuffle(held[(kk * COLUMNS + j) / LANES], (kk * COLUMNS + j) % LANES); // where SUBGROUPS
       }
       // unroll
       for (var i = 0; i < ROWS; i++) {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { PreparedDispatch } from '../../src/gpu/engine.js';
 import { type ConvolutionOptions, conv2dForward } from '../../src/kernels/conv2d.js';
-import { type DeviceTraits, specialise } from '../../src/kernels/dispatch.js';
+import { specialise } from '../../src/kernels/dispatch.js';
 import { writeFileAtomic } from '../../src/node/files.js';
 import { openEngine } from '../../src/node.js';
 import { conv2d } from '../../test/reference/convolution.js';
@@ -51,18 +51,18 @@ async function prepare(
 const written = (name: string, workgroups: PreparedDispatch['workgroups']) =>
   prepare(name, readFileSync(new URL(`${name}.wgsl`, import.meta.url), 'utf8'), [x, w, y], workgroups);
 
-const shipped = (name: string, traits: DeviceTraits, options: ConvolutionOptions = {}) => {
+const shipped = (name: string, options: ConvolutionOptions) => {
   const dispatch = conv2dForward(SHAPE, { x, w: [w], y }, options);
-  return prepare(name, specialise(dispatch, traits), dispatch.bindings, dispatch.workgroups);
+  return prepare(name, specialise(dispatch), dispatch.bindings, dispatch.workgroups);
 };
 
 const steps = [
   await written('1-naive', [Math.ceil((PIXELS * SHAPE.outChannels) / 64), 1, 1]),
   await written('2-vectors', [Math.ceil((PIXELS * SHAPE.outChannels) / 4 / 64), 1, 1]),
   await written('3-tiles', [PIXELS / (4 * 64), 2, 1]),
-  await shipped('4-window', { subgroups: false }),
-  ...(engine.device.features.has('subgroups') ? [await shipped('5-exchange', { subgroups: true })] : []),
-  await shipped('6-workgroup', {}, { workgroupMemory: true }),
+  await shipped('4-window', {}),
+  ...(engine.traits.lanes ? [await shipped('5-exchange', engine.traits)] : []),
+  await shipped('6-workgroup', { workgroupMemory: true }),
 ];
 
 const rows = [];

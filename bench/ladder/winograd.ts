@@ -8,6 +8,7 @@ import type { PreparedDispatch, Storage } from '../../src/gpu/engine.js';
 import { conv2dForward, filterParts } from '../../src/kernels/conv2d.js';
 import type { Dispatch } from '../../src/kernels/dispatch.js';
 import { matmul } from '../../src/kernels/matmul.js';
+import { tile } from '../../src/kernels/tiles.js';
 import { writeFileAtomic } from '../../src/node/files.js';
 import { openEngine } from '../../src/node.js';
 import { conv2d } from '../../test/reference/convolution.js';
@@ -73,13 +74,7 @@ async function written(name: string, constants: Record<string, number>, bindings
 
 /** The shipped matrix product, with the tiles that suit tall and narrow ones. */
 function product(tiles: number, channels: number, a: Storage, b: Storage, y: Storage): Dispatch<Storage> {
-  const dispatch = matmul({ m: tiles, n: channels, k: channels }, { a, b, y });
-  const [rows, columns] = [4, 4];
-  return {
-    ...dispatch,
-    constants: { ...dispatch.constants, ROWS: rows, COLUMNS: columns, HELD: 2 },
-    workgroups: [Math.ceil(tiles / (rows * Number(dispatch.constants.WORKGROUP))), channels / 4 / columns, 1],
-  };
+  return tile(matmul({ m: tiles, n: channels, k: channels }, { a, b, y }, engine.traits), { rows: 4, columns: 4 });
 }
 
 async function milliseconds(dispatches: readonly PreparedDispatch[]): Promise<number> {
@@ -118,7 +113,7 @@ for (const { channels, side } of SHAPES) {
     kernel: 3,
     stride: 1,
   };
-  const { parts } = filterParts(shape);
+  const { parts } = filterParts(shape, engine.traits);
   const filter = Array.from({ length: parts }, (_, i) => part(w, i, (9 * channels * channels * 4) / parts));
   const constants = { SIDE: side, CHANNELS: channels, TILES: tiles };
   const products = Array.from({ length: 16 }, (_, i) => {
@@ -126,7 +121,7 @@ for (const { channels, side } of SHAPES) {
     return product(tiles, channels, part(v, i, planes), part(u, i, square), part(m, i, planes));
   });
   const ways = {
-    direct: [await engine.prepare(conv2dForward(shape, { x, w: filter, y }))],
+    direct: [await engine.prepare(conv2dForward(shape, { x, w: filter, y }, engine.traits))],
     winograd: [
       await written('winograd-input', constants, [x, v], (tiles * channels) / 4),
       ...(await Promise.all(products.map((dispatch) => engine.prepare(dispatch)))),

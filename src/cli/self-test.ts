@@ -24,7 +24,8 @@ export async function addIsRight(engine: Engine): Promise<boolean> {
 export async function matmulSpeed(engine: Engine): Promise<number> {
   for (let side = 128; ; side *= 2) {
     const matrix = (label: string) => engine.upload(label, new Float32Array(side * side).fill(1));
-    const dispatch = matmul({ m: side, n: side, k: side }, { a: matrix('a'), b: matrix('b'), y: matrix('product') });
+    const buffers = { a: matrix('a'), b: matrix('b'), y: matrix('product') };
+    const dispatch = matmul({ m: side, n: side, k: side }, buffers, engine.traits);
     await run(engine, dispatch, 1);
     const began = performance.now();
     await run(engine, dispatch, REPEATS);

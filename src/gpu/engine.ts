@@ -2,8 +2,8 @@ import { DeviceError, FeatureError, LimitError } from '../errors.js';
 import {
   type DeviceTraits,
   type Dispatch,
-  LANES,
   type ShaderSpecialisation,
+  SUBGROUP_LANES,
   type SubgroupMatrices,
   specialise,
 } from '../kernels/dispatch.js';
@@ -168,12 +168,16 @@ export class Engine {
     return { vendor, architecture, device, description, software: isSoftware(this.device.adapterInfo) };
   }
 
-  /** On a CPU, lanes that read one address pay for it each, and exchanging values is cheap; on a GPU it is the other way. */
+  /**
+   * What kernels are best written for. On a CPU, lanes that read one address pay for it each, and exchanging values is cheap; on a
+   * GPU it is the other way.
+   */
   get traits(): DeviceTraits {
     const { features } = this.device;
     const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
-    const sized = info.subgroupMinSize === LANES && info.subgroupMaxSize === LANES;
-    return { subgroups: this.adapter.software && features.has('subgroups') && sized };
+    if (!this.adapter.software) return { workgroupMemory: true };
+    if (!features.has('subgroups')) return {};
+    return { lanes: SUBGROUP_LANES.find((size) => info.subgroupMinSize === size && info.subgroupMaxSize === size) };
   }
 
   /**
@@ -306,7 +310,7 @@ export class Engine {
     pipeline: Promise<GPUComputePipeline>;
   } {
     const shader = labelOf(specialisation);
-    const code = specialise(specialisation, this.traits);
+    const code = specialise(specialisation);
     let compiled = this.pipelines.get(code);
     if (!compiled) {
       this.counters.pipelines++;

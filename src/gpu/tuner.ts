@@ -70,14 +70,13 @@ async function orNothing<T>(of: () => Promise<T>): Promise<T | undefined> {
 }
 
 /** All that a finding depends on, as far as the browser tells it. */
-function keyOf({ adapter, traits }: Engine, { shader, constants, uniforms }: Sized): string {
+function keyOf({ adapter }: Engine, { shader, constants, uniforms }: Sized): string {
   const { vendor, architecture, device, description } = adapter;
   return JSON.stringify([
     vendor,
     architecture,
     device,
     description,
-    traits,
     shader,
     hash(SHADERS[shader]),
     constants,

@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.js';
 import type { GradientReduction } from '../kernels/conv2d.js';
-import type { Dispatch, SubgroupMatrices } from '../kernels/dispatch.js';
+import type { DeviceTraits, Dispatch, SubgroupMatrices } from '../kernels/dispatch.js';
 
 export type Shape = readonly number[];
 export type DType = 'f32' | 'u32';
@@ -29,17 +29,7 @@ export interface Node<A = unknown> {
 export type Gradient = Tensor | undefined;
 
 /** What of a device decides which kernels an op becomes. */
-export interface LoweringOptions {
-  /**
-   * Convolutions do nothing but convolve, and what batch norm needs of their results is made by kernels of its own: for
-   * compilers that take seconds over what a convolution does besides.
-   */
-  readonly plainConvolutions?: boolean;
-  /**
-   * Large kernels share what they read through workgroup memory, and a kernel of its own merges what many workgroups found: for
-   * GPUs.
-   */
-  readonly workgroupMemory?: boolean;
+export interface LoweringOptions extends DeviceTraits {
   /** Activations and their gradients are stored as float16, where their channels are a multiple of 4. */
   readonly float16?: boolean | undefined;
   /** Convolutions of what is stored so multiply on matrix units; all else is computed in float32. */

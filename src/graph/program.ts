@@ -62,8 +62,7 @@ export class Program {
     const options = {
       float16,
       softwareCompiler: engine.adapter.software,
-      plainConvolutions: engine.adapter.software && !engine.traits.subgroups,
-      workgroupMemory: !engine.adapter.software,
+      ...engine.traits,
       matrices: engine.matrices,
     };
     const tiled = await tiling(engine, kernelsOf(graph, outputs, options), options);

@@ -1,7 +1,8 @@
 import { type BatchNormFold, foldConstants } from './batch-norm.js';
 import {
+  type DeviceTraits,
   type Dispatch,
-  LANES,
+  exchange,
   MAX_UNIFORM_BYTES,
   SOFTWARE_WORKGROUPS,
   type SubgroupMatrices,
@@ -38,14 +39,12 @@ interface FilterShape {
 /** Channel counts on matrix units are multiples of this, which the sides of all matrices divide. */
 const CHANNELS_OF_MATRICES = 16;
 
-/** How a convolution is computed. */
-export interface ConvolutionOptions {
-  /**
-   * Through workgroup memory, for GPUs, where both channel counts are multiples of 4. Else values are shared by lanes that read one
-   * address, or within subgroups, which software adapters do best.
-   */
-  readonly workgroupMemory?: boolean | undefined;
-  /** Of those, on matrix units: where all is stored as float16, and channel counts are multiples of 16. */
+/**
+ * How a convolution is computed: through workgroup memory only where both channel counts are multiples of 4. Else values are shared
+ * within subgroups where there are `lanes`, or by lanes that read one address.
+ */
+export interface ConvolutionOptions extends DeviceTraits {
+  /** Of those through workgroup memory, on matrix units: where all is stored as float16, and channel counts are multiples of 16. */
   readonly matrices?: SubgroupMatrices | undefined;
   /** What is stored as float16: the input; the output, and what has its shape. Of backward-weights `output` is the gradient. */
   readonly float16?: { readonly input: boolean; readonly output: boolean } | undefined;
@@ -86,7 +85,8 @@ export function filterParts(
   filter: FilterShape,
   options: ConvolutionOptions = {},
 ): { parts: number; uniform: boolean } {
-  if (isTiled(filter, options)) return { parts: 1, uniform: false };
+  // SwiftShader reads no faster from uniform buffers, and choosing between three costs it more than reading.
+  if (isTiled(filter, options) || options.lanes === 4) return { parts: 1, uniform: false };
   const { kernel, inChannels, outChannels } = filter;
   const rowElements = kernel * inChannels * outChannels;
   const fits = (rows: number) => outChannels % 4 === 0 && rows * rowElements * 4 <= MAX_UNIFORM_BYTES;
@@ -97,16 +97,18 @@ export function filterParts(
 }
 
 /** Bindings, constants and uniforms that a filter adds to a convolution; `w` holds its parts. */
-function filterBindings<B>(filter: FilterShape, w: readonly B[]) {
-  const { parts, uniform } = filterParts(filter);
+function filterBindings<B>(filter: FilterShape, w: readonly B[], options: ConvolutionOptions) {
+  const { parts, uniform } = filterParts(filter, options);
   if (w.length !== parts) throw new Error(`conv2d: a filter in ${parts} parts is bound in ${w.length}`);
   const length = (filter.kernel ** 2 * filter.inChannels * filter.outChannels) / parts / 4;
   return {
-    bindings: [w[0]!, w[1] ?? w[0]!, w[2] ?? w[0]!],
     parts,
     uniforms: uniform ? { W0: length, W1: length, W2: length } : {},
   };
 }
+
+/** LLVM, by which lavapipe compiles, takes seconds over long loops that are written out. */
+const loops = ({ lanes }: ConvolutionOptions) => lanes === 8;
 
 /** What the kernel reads and writes, in pixels and channels. */
 interface Plane {
@@ -155,7 +157,6 @@ interface Direction {
   readonly input: Plane;
   readonly output: Plane;
   readonly backward: boolean;
-  readonly transposed: boolean;
 }
 
 /** Both directions: from `input` to `output`; backward takes its pixels in stride² classes, each on the grid of the smaller. */
@@ -166,7 +167,7 @@ function convolution<B>(
   options: ConvolutionOptions,
 ): Dispatch<B> {
   const { batch, kernel, stride } = shape;
-  const { input, output, backward, transposed } = direction;
+  const { input, output, backward } = direction;
   const grid = backward ? input : output;
   const { batchNorm } = reduction ?? {};
   const constants = {
@@ -200,7 +201,7 @@ function convolution<B>(
   ];
   const uniforms: Record<string, number> = batchNorm ? { FIGURES: output.channels } : {};
   const matrices = matricesOf(shape, options);
-  if (matrices && !transposed) {
+  if (matrices) {
     return tile({
       shader: 'conv2d_matrix',
       constants: { ...constants, ...matrixConstants(matrices) },
@@ -208,7 +209,7 @@ function convolution<B>(
       uniforms,
     });
   }
-  if (isTiled(shape, options) && !transposed) {
+  if (isTiled(shape, options)) {
     return tile({
       shader: 'conv2d_tiled',
       constants: { ...constants, HALF: options.float16?.output ?? false },
@@ -217,9 +218,8 @@ function convolution<B>(
     });
   }
   const outWidth = vectorWidth(output.channels);
-  const dots = backward && !transposed;
-  const [from, to] = dots ? [output, input] : [input, output];
-  const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w);
+  const [from, to] = backward ? [output, input] : [input, output];
+  const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w, options);
   return tile({
     shader: 'conv2d',
     constants: {
@@ -229,12 +229,16 @@ function convolution<B>(
       OUT_WIDTH: outWidth,
       FILTER_WIDTH: vectorWidth(to.channels),
       PARTS: filter.parts,
-      TRANSPOSED: transposed,
-      DOTS: dots,
+      PARTED: filter.parts > 1,
+      CUT: backward && stride > 1,
+      NARROW: vectorWidth(input.channels) === 1,
+      ...exchange(options),
+      LOOPS: loops(options),
+      QUADS: options.lanes === 4,
       TAPS: backward ? Math.ceil(kernel / stride) : kernel,
       TAP: vectorWidth(from.channels),
     },
-    bindings: [x, ...filter.bindings, ...stored],
+    bindings: [x, ...w, ...stored],
     uniforms: {
       ...filter.uniforms,
       ...uniforms,
@@ -268,14 +272,12 @@ const forwardOf = (shape: Conv2dShape): Direction => ({
   input: inputPlane(shape),
   output: outputPlane(shape),
   backward: false,
-  transposed: false,
 });
 
-const backwardOf = (shape: Conv2dShape, transposed: boolean): Direction => ({
+const backwardOf = (shape: Conv2dShape): Direction => ({
   input: outputPlane(shape),
   output: inputPlane(shape),
   backward: true,
-  transposed,
 });
 
 /** Into how many chunks a convolution's values fall where it reduces them: its workgroups, of each column. */
@@ -286,21 +288,22 @@ export function conv2dChunks(
   const chunks = (direction: Direction) => {
     const w = Array(filterParts(shape, options).parts).fill('w');
     const buffers = { x: 'x', w, y: 'y', reduction: { partials: 'partials' } };
-    const [x, , z] = convolution(shape, direction, buffers, options).workgroups;
-    return x * z;
+    const { constants, workgroups } = convolution(shape, direction, buffers, options);
+    const [x, , z] = workgroups;
+    return Number(constants.CHUNKS ?? x) * z;
   };
-  return { forward: chunks(forwardOf(shape)), backward: chunks(backwardOf(shape, false)) };
+  return { forward: chunks(forwardOf(shape)), backward: chunks(backwardOf(shape)) };
 }
 
 /** The most of those chunks that there are on any device. */
 export function conv2dMostChunks(shape: Conv2dShape): { forward: number; backward: number } {
-  const [shared, plain] = [true, false].map((workgroupMemory) => conv2dChunks(shape, { workgroupMemory }));
+  const ways = [{ workgroupMemory: true }, {}, { lanes: 4 }].map((options) => conv2dChunks(shape, options));
   const onMatrices = ({ height, width }: { height: number; width: number }) =>
     Math.ceil((shape.batch * height * width) / LEAST_MATRIX_ROWS);
   const grid = conv2dOutput(shape);
   return {
-    forward: Math.max(shared!.forward, plain!.forward, onMatrices(grid)),
-    backward: Math.max(shared!.backward, plain!.backward, onMatrices(grid) * shape.stride ** 2),
+    forward: Math.max(...ways.map(({ forward }) => forward), onMatrices(grid)),
+    backward: Math.max(...ways.map(({ backward }) => backward), onMatrices(grid) * shape.stride ** 2),
   };
 }
 
@@ -324,8 +327,7 @@ export function conv2dForward<B>(
 /**
  * Convolution, backward-data: the gradient of the input. `shape` is that of the forward convolution; `gradient` is
  * [batch, outHeight, outWidth, outChannels], `w` the {@link filterParts} of its filter [kernel, kernel, inChannels,
- * outChannels] (or, `transposed`, those of what {@link transposeFilter} made of it), `y` [batch, inHeight, inWidth,
- * inChannels]; `residual`, of y's shape, is added on store. `reduction`, where
+ * outChannels], `y` [batch, inHeight, inWidth, inChannels]; `residual`, of y's shape, is added on store. `reduction`, where
  * {@link conv2dReducesGradients}: the sums that {@link batchNormBackwardPartials} would make of y, into `partials`
  * [conv2dChunks(shape).backward, 2, inChannels].
  */
@@ -333,29 +335,14 @@ export function conv2dBackwardData<B>(
   shape: Conv2dShape,
   {
     gradient,
-    transposed = false,
     ...rest
   }: Omit<Convolution<B>, 'x' | 'activation' | 'reduction'> & {
     gradient: B;
-    transposed?: boolean;
     reduction?: { partials: B; batchNorm: GradientReduction<B> } | undefined;
   },
   options: ConvolutionOptions = {},
 ): Dispatch<B> {
-  return convolution(shape, backwardOf(shape, transposed), { x: gradient, ...rest }, options);
-}
-
-/** Swap the channels of a filter: `x` [taps, inChannels, outChannels] to `y` [taps, outChannels, inChannels]. */
-export function transposeFilter<B>(
-  { taps, inChannels, outChannels }: { taps: number; inChannels: number; outChannels: number },
-  { x, y }: { x: B; y: B },
-): Dispatch<B> {
-  return {
-    shader: 'transpose_filter',
-    constants: { TAPS: taps, IN_C: inChannels, OUT_C: outChannels, WORKGROUP },
-    bindings: [x, y],
-    workgroups: [Math.ceil((taps * inChannels * outChannels) / WORKGROUP), 1, 1],
-  };
+  return convolution(shape, backwardOf(shape), { x: gradient, ...rest }, options);
 }
 
 /** Workgroups of backward-weights through workgroup memory: enough for a large GPU, each with pixels enough to be worth its start. */
@@ -437,6 +424,7 @@ function registerBackwardWeights<B>(
 ): Dispatch<B> {
   const inWidth = vectorWidth(shape.inChannels);
   const rows = shape.kernel * (shape.inChannels / inWidth);
+  const exchanging = exchange(options);
   return tile({
     shader: 'conv2d_backward_weights',
     constants: {
@@ -445,7 +433,9 @@ function registerBackwardWeights<B>(
       IN_WIDTH: inWidth,
       OUT_WIDTH: vectorWidth(shape.outChannels),
       SPLITS: splits,
-      UNIT: Math.ceil(rows / LANES) * LANES,
+      ...exchanging,
+      UNIT: Math.ceil(rows / exchanging.LANES) * exchanging.LANES,
+      LOOPS: loops(options),
     },
     bindings: [x, gradient, partials],
   });

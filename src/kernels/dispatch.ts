@@ -39,8 +39,11 @@ export function vectorWidth(channels: number): 1 | 4 {
 /** The invocations in a workgroup of kernels that have no reason to choose otherwise. */
 export const WORKGROUP = 64;
 
-/** Lanes that share the reading of what all need, where subgroups exchange it: the size of the smallest that is used. */
-export const LANES = 8;
+/** Sizes of subgroups that kernels have exchange what all their lanes need: lavapipe's and SwiftShader's. */
+export const SUBGROUP_LANES: readonly number[] = [8, 4];
+
+/** Every size of {@link SUBGROUP_LANES} divides it. */
+export const MOST_LANES = 8;
 
 /** The most workgroups a dimension has on every device. */
 export const MAX_WORKGROUPS = 65535;
@@ -85,9 +88,20 @@ export const MAX_UNIFORM_BYTES = 65536;
 
 /** What of a device decides between ways to write a kernel. */
 export interface DeviceTraits {
-  /** Exchange values within subgroups of {@link LANES}, rather than read one address from all lanes. */
-  readonly subgroups?: boolean;
+  /**
+   * Large kernels share what they read through workgroup memory, and a kernel of its own merges what many workgroups found: for
+   * GPUs.
+   */
+  readonly workgroupMemory?: boolean | undefined;
+  /**
+   * Kernels exchange what all lanes need within subgroups, in so many lanes of them (8 or 4), rather than read one address from all
+   * lanes: for software adapters, where each lane pays for that.
+   */
+  readonly lanes?: number | undefined;
 }
+
+/** Constants of kernels that exchange. */
+export const exchange = ({ lanes }: DeviceTraits) => ({ SUBGROUPS: lanes !== undefined, LANES: lanes ?? MOST_LANES });
 
 /**
  * What a GPU's matrix units multiply at once, float16 with sums in float32: [height, terms] by [terms, width], held by the
@@ -107,18 +121,14 @@ export interface SubgroupMatrices {
  * written out. Text substitution and not `override`s, because register tiles are arrays, whose sizes must be
  * constants.
  */
-export function specialise({ parts, ...kernel }: ShaderSpecialisation, traits: DeviceTraits = {}): string {
-  if (!parts) return unroll(select(kernel, traits));
-  return sideBySide(parts.map((part) => ({ code: unroll(select(part, traits)), workgroups: part.workgroups })));
+export function specialise({ parts, ...kernel }: ShaderSpecialisation): string {
+  if (!parts) return unroll(select(kernel));
+  return sideBySide(parts.map((part) => ({ code: unroll(select(part)), workgroups: part.workgroups })));
 }
 
 /** All of {@link specialise} but unrolling. */
-export function select(
-  { shader, constants, uniforms = {} }: Omit<ShaderSpecialisation, 'parts'>,
-  { subgroups = false }: DeviceTraits = {},
-): string {
+export function select({ shader, constants, uniforms = {} }: Omit<ShaderSpecialisation, 'parts'>): string {
   let code: string = SHADERS[shader];
-  code = code.replace(/^const SUBGROUPS = \w+;/m, `const SUBGROUPS = ${subgroups};`);
   for (const [name, value] of Object.entries(constants)) {
     const line = new RegExp(`^const ${name} = [^;]+;`, 'm');
     if (!line.test(code)) throw new Error(`shader ${shader} has no constant ${name}`);
@@ -135,6 +145,8 @@ export function select(
   for (const [type, width] of Object.entries(VECTOR_TYPES)) {
     if (constants[width] === 1) code = code.replace(new RegExp(`alias ${type} = vec4([fu]);`), `alias ${type} = $132;`);
   }
+  // A subgroup of 4 lanes is a quad, and SwiftShader hands values round quads in less time.
+  if (constants.SUBGROUPS && constants.LANES === 4) code = code.replaceAll('subgroupShuffle(', 'quadBroadcast(');
   if (constants.WIDTH === 1 || constants.OUT_WIDTH === 1) code = code.replaceAll('.xyzw', '.x');
   return numberBindings(code);
 }

@@ -1,5 +1,5 @@
 import { type ConvolutionOptions, conv2dBackwardData, conv2dForward } from './conv2d.js';
-import { type Dispatch, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type Dispatch, exchange, vectorWidth, WORKGROUP } from './dispatch.js';
 import { tile } from './tiles.js';
 
 /** y = op(a) op(b): op(a) is [m, k], op(b) is [k, n]; a transposed operand is stored as [k, m] or [n, k]. */
@@ -18,7 +18,7 @@ const LEAST_SHARED = 64;
 export function matmul<B>(
   { m, n, k, transposeA = false, transposeB = false }: MatmulShape,
   { a, b, y, bias }: { a: B; b: B; y: B; bias?: B | undefined },
-  { workgroupMemory = false }: ConvolutionOptions = {},
+  { workgroupMemory = false, lanes }: ConvolutionOptions = {},
 ): Dispatch<B> {
   const large = Math.min(m, n) >= LEAST_SHARED && n % 4 === 0 && k % 4 === 0;
   if (workgroupMemory && large && !transposeA && bias === undefined) {
@@ -40,6 +40,7 @@ export function matmul<B>(
       TRANSPOSE_A: transposeA,
       TRANSPOSE_B: transposeB,
       BIASED: bias !== undefined,
+      ...exchange({ lanes }),
       WORKGROUP,
     },
     bindings: bias === undefined ? [a, b, y] : [a, b, bias, y],

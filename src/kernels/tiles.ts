@@ -1,4 +1,4 @@
-import { type Dispatch, grid, LANES, largestDivisor, type ShaderName, WORKGROUP } from './dispatch.js';
+import { type Dispatch, grid, largestDivisor, type ShaderName, WORKGROUP } from './dispatch.js';
 
 /**
  * Which part of a kernel's results an invocation computes in registers. Each result is added up in one order whatever the
@@ -28,13 +28,26 @@ const vectors = ({ OUT_C, OUT_WIDTH = 4 }: Constants) => OUT_C! / OUT_WIDTH;
 /** As many vectors of output channels as divide them and stay in registers. */
 const columnsOf = (constants: Constants) => largestDivisor(vectors(constants), [4, 2]);
 
-/** Pixels of an invocation where values are reduced as they are stored, by workgroups: so there is no choice of these. */
-export const REDUCED_PIXELS = 4;
+/** Into how many runs of so many pixels the rows of a convolution fall. */
+const runs = ({ BATCH, GRID_H, GRID_W }: Constants, pixels: number) => BATCH! * GRID_H! * Math.ceil(GRID_W! / pixels);
+
+/**
+ * Pixels of an invocation. SwiftShader reads weights more slowly than it multiplies them, so it takes as many as leave a whole
+ * workgroup something to do; but of single channels few, as all that is added up for them is stored in between.
+ */
+function pixelsOf(constants: Constants): number {
+  const { QUADS, IN_WIDTH, GRID_W } = constants;
+  const most = QUADS ? (IN_WIDTH === 1 ? 8 : 16) : 4;
+  return [16, 8].find((n) => n <= most && n <= GRID_W! && runs(constants, n) >= WORKGROUP) ?? 4;
+}
 
 /** `pixels` adjacent ones of a row, of which `block` are accumulated at a time, by `columns` vectors of channels. */
 const conv2d: Tiling = {
   // Large tiles amortise the loads of activations, which are the slow ones.
-  fixed: (constants) => ({ pixels: REDUCED_PIXELS, block: 2, columns: columnsOf(constants) }),
+  fixed(constants) {
+    const pixels = pixelsOf(constants);
+    return { pixels, block: constants.QUADS ? pixels : 2, columns: columnsOf(constants) };
+  },
   others: [
     { pixels: 8, block: 2, columns: 4 },
     { pixels: 8, block: 2, columns: 2 },
@@ -42,8 +55,9 @@ const conv2d: Tiling = {
     { pixels: 4, block: 4, columns: 2 },
     { pixels: 4, block: 2, columns: 1 },
   ],
+  // Where values are reduced as they are stored, by workgroups, there is no choice of pixels.
   allows: (constants, { pixels, columns }) =>
-    vectors(constants) % columns! === 0 && (pixels === REDUCED_PIXELS || !constants.REDUCE),
+    vectors(constants) % columns! === 0 && (pixels === pixelsOf(constants) || !constants.REDUCE),
   tiled: (c, { pixels, block, columns }) => ({
     constants: {
       PIXELS: pixels!,
@@ -51,14 +65,11 @@ const conv2d: Tiling = {
       BLOCKS: pixels! / block!,
       COLUMNS: columns!,
       WINDOW: c.BACKWARD ? pixels! + c.TAPS! - 1 : (pixels! - 1) * c.STRIDE! + c.KERNEL!,
-      HELD: Math.ceil((c.TAPS! * c.TAP! * columns!) / LANES),
+      HELD: Math.ceil((c.TAPS! * c.TAP! * columns!) / c.LANES!),
+      CHUNKS: Math.ceil(runs(c, pixels!) / (c.QUADS ? c.LANES! : WORKGROUP)),
       REDUCED: WORKGROUP * columns! * (c.OUT_WIDTH ?? 4) * 2,
     },
-    workgroups: [
-      Math.ceil((c.BATCH! * c.GRID_H! * Math.ceil(c.GRID_W! / pixels!)) / WORKGROUP),
-      vectors(c) / columns!,
-      c.BACKWARD ? c.STRIDE! ** 2 : 1,
-    ],
+    workgroups: [Math.ceil(runs(c, pixels!) / WORKGROUP), vectors(c) / columns!, c.BACKWARD ? c.STRIDE! ** 2 : 1],
   }),
 };
 
@@ -77,7 +88,7 @@ const backwardWeights: Tiling = {
       RUN: run!,
       COLUMNS: columns!,
       WINDOW: (run! - 1) * c.STRIDE! + c.KERNEL!,
-      HELD: Math.ceil((run! * columns!) / LANES),
+      HELD: Math.ceil((run! * columns!) / c.LANES!),
     },
     workgroups: grid(c.UNIT! * (vectors(c) / columns!) * c.SPLITS!),
   }),
@@ -96,7 +107,7 @@ const matmul: Tiling = {
   ],
   allows: () => true,
   tiled: (c, { rows, columns }) => ({
-    constants: { ROWS: rows!, COLUMNS: columns!, HELD: Math.ceil((c.IN_WIDTH! * columns!) / LANES) },
+    constants: { ROWS: rows!, COLUMNS: columns!, HELD: Math.ceil((c.IN_WIDTH! * columns!) / c.LANES!) },
     workgroups: [Math.ceil(c.M! / (rows! * WORKGROUP)), Math.ceil(c.N! / c.OUT_WIDTH! / columns!), 1],
   }),
 };

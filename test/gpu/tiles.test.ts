@@ -12,7 +12,7 @@ import { add } from '../../src/kernels/elementwise.js';
 import { matmul } from '../../src/kernels/matmul.js';
 import { demandsOf, memoryBytes } from '../../src/kernels/side-by-side.js';
 import { tile, tilesFor } from '../../src/kernels/tiles.js';
-import { type Data, engine, output, runKernel } from '../support/gpu.js';
+import { type Data, engine, LANES, output, runKernel } from '../support/gpu.js';
 import { packHalves } from '../support/half.js';
 import { noise } from '../support/numbers.js';
 
@@ -28,6 +28,9 @@ const SHAPE: Conv2dShape = {
 const SIZE = 2 * 5 * 11 * 16;
 const [x, dy, w] = [noise(SIZE, 1), noise(SIZE, 2), noise(9 * 16 * 16, 3)];
 const GPU = { workgroupMemory: true };
+/** As the adapter exchanges, where it does. */
+const EXCHANGE = { lanes: LANES[0] };
+const QUADS = { lanes: 4 };
 const LONG: Conv2dShape = { ...SHAPE, batch: 1, inHeight: 41, inWidth: 16, inChannels: 4, outChannels: 8, kernel: 1 };
 const strided = { ...SHAPE, stride: 2 };
 const stridedSize = 2 * 3 * 6 * 16;
@@ -83,28 +86,37 @@ const CASES: readonly Case[] = [
   {
     name: 'convolution',
     buffers: { x, w, y: output(SIZE) },
-    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y! }),
+    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y! }, EXCHANGE),
   },
   {
     name: 'convolution that reduces',
-    buffers: { x, w, y: output(SIZE), partials: output(conv2dChunks(SHAPE).forward * 3 * 16) },
-    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }),
+    buffers: { x, w, y: output(SIZE), partials: output(conv2dChunks(SHAPE, EXCHANGE).forward * 3 * 16) },
+    kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }, EXCHANGE),
   },
   {
     name: 'convolution of stride 2',
     buffers: { x, w, y: output(stridedSize) },
-    kernel: (b) => conv2dForward(strided, { x: b.x!, w: [b.w!], y: b.y! }),
+    kernel: (b) => conv2dForward(strided, { x: b.x!, w: [b.w!], y: b.y! }, EXCHANGE),
   },
   {
     name: 'backward-data of stride 2',
     buffers: { dy: dy.subarray(0, stridedSize), w, y: output(SIZE) },
-    kernel: (b) => conv2dBackwardData(strided, { gradient: b.dy!, w: [b.w!], y: b.y! }),
+    kernel: (b) => conv2dBackwardData(strided, { gradient: b.dy!, w: [b.w!], y: b.y! }, EXCHANGE),
   },
   {
     name: 'backward-weights',
-    buffers: { x, dy, y: output(conv2dSplits(SHAPE) * w.length) },
-    kernel: (b) => conv2dBackwardWeights(SHAPE, { x: b.x!, gradient: b.dy!, partials: b.y! }),
+    buffers: { x, dy, y: output(conv2dSplits(SHAPE, EXCHANGE) * w.length) },
+    kernel: (b) => conv2dBackwardWeights(SHAPE, { x: b.x!, gradient: b.dy!, partials: b.y! }, EXCHANGE),
   },
+  ...(LANES.includes(4)
+    ? [
+        {
+          name: 'convolution that exchanges in 4 lanes',
+          buffers: { x, w, y: output(SIZE) },
+          kernel: (b: Record<string, string>) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y! }, QUADS),
+        },
+      ]
+    : []),
   {
     name: 'convolution through workgroup memory',
     buffers: { x, w, y: output(SIZE) },
@@ -133,7 +145,7 @@ const CASES: readonly Case[] = [
   {
     name: 'matrix product',
     buffers: { a: noise(30 * 20, 1), b: noise(20 * 24, 2), y: output(30 * 24) },
-    kernel: (b) => matmul({ m: 30, n: 24, k: 20 }, { a: b.a!, b: b.b!, y: b.y! }),
+    kernel: (b) => matmul({ m: 30, n: 24, k: 20 }, { a: b.a!, b: b.b!, y: b.y! }, EXCHANGE),
   },
 ];
 

@@ -18,7 +18,7 @@ const TILES = tilesFor(PRODUCT);
 
 /** Only its name counts. */
 const adapter = (description: string) =>
-  ({ adapter: { vendor: '', architecture: '', device: '', description }, traits: {} }) as Engine;
+  ({ adapter: { vendor: '', architecture: '', device: '', description } }) as Engine;
 const here = adapter('this driver');
 
 function memory(): TileMemory & { readonly entries: Map<string, string> } {

@@ -76,7 +76,7 @@ describe.runIf(hasFloat16).each([
   {
     kernels: 'an adapter without subgroups',
     adapter: { software: true },
-    traits: { subgroups: false },
+    traits: { lanes: undefined },
     matrices: undefined,
   },
   ...(engine.matrices

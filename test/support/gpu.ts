@@ -12,6 +12,13 @@ export const engine = globalThis.navigator?.gpu
 afterAll(() => engine.destroy());
 if (float16 && !engine.matrices) throw new Error('MATRICES=1, but this adapter has no matrix units');
 
+/** So many lanes of its subgroups can exchange, the adapter's own choice first; or none do. */
+export const LANES: readonly (number | undefined)[] = [
+  engine.traits.lanes,
+  ...[8, 4].filter((lanes) => lanes < (engine.traits.lanes ?? 0)),
+  ...(engine.traits.lanes === undefined ? [] : [undefined]),
+];
+
 // A software adapter takes seconds to compile a large kernel the first time that it runs.
 vi.setConfig({ testTimeout: 120_000 });
 

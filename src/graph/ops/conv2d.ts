@@ -1,5 +1,5 @@
 import { ShapeError } from '../../errors.js';
-import { type BatchNormFold, batchNormBackwardPartials, batchNormPartials } from '../../kernels/batch-norm.js';
+import type { BatchNormFold } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/conv2d.js';
 import { sumLeading } from '../../kernels/reduce.js';
 import {
@@ -12,7 +12,6 @@ import {
   sizeOf,
   type Tensor,
 } from '../graph.js';
-import { matrix } from './batch-norm.js';
 
 type Conv2dShape = kernels.Conv2dShape;
 
@@ -31,7 +30,8 @@ const kernelOptions = (
   [y, ...others]: readonly [Tensor, ...(Tensor | undefined)[]],
   options: LoweringOptions,
 ): kernels.ConvolutionOptions => ({
-  workgroupMemory: options.workgroupMemory === true && !options.plainConvolutions,
+  workgroupMemory: options.workgroupMemory,
+  lanes: options.lanes,
   matrices: options.matrices,
   float16: { input: isHalf(x, options), output: areHalf('conv2d', [y, ...others], options) },
 });
@@ -48,14 +48,7 @@ const conv2dOp: Op<Conv2dShape> = {
   },
   lower({ inputs: [x, w, residual], outputs: [y, partials], attributes }, _, options) {
     const how = kernelOptions(x!, [y!, residual], options);
-    const buffers = { x: x!, w: partsOf(w!, how), y: y!, residual };
-    if (!partials || !options.plainConvolutions) {
-      return [kernels.conv2dForward(attributes, { ...buffers, partials }, how)];
-    }
-    const { forward } = kernels.conv2dChunks(attributes, how);
-    const storage = { chunks: forward, float16: how.float16?.output };
-    const statistics = batchNormPartials(matrix(y!), { x: y!, partials }, storage);
-    return [kernels.conv2dForward(attributes, buffers, how), statistics];
+    return [kernels.conv2dForward(attributes, { x: x!, w: partsOf(w!, how), y: y!, residual, partials }, how)];
   },
   chunks: ({ inputs: [x], outputs: [y], attributes }, options) =>
     kernels.conv2dChunks(attributes, kernelOptions(x!, [y!], options)).forward,
@@ -106,30 +99,13 @@ const backwardDataOp: Op<BackwardData> = {
   name: 'conv2d_backward_data',
   float16: 1,
   outputs: (_, shape) => [[shape.batch, shape.inHeight, shape.inWidth, shape.inChannels]],
-  lower({ inputs, outputs: [y, partials], attributes: { residual, fold, ...shape } }, scratch, options) {
+  lower({ inputs, outputs: [y, partials], attributes: { residual, fold, ...shape } }, _, options) {
     const [gradient, w, ...rest] = inputs;
     const buffers = { gradient: gradient!, y: y!, residual: residual ? rest.shift() : undefined };
     const [x, figures, step] = rest;
     const how = kernelOptions(gradient!, [y!, buffers.residual, x], options);
-    const batchNorm = fold && { x: x!, figures: figures!, step, fold };
-    if (!options.plainConvolutions) {
-      const reduction = batchNorm && { partials: partials!, batchNorm };
-      return [kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(w!, how), reduction }, how)];
-    }
-    const { kernel, inChannels, outChannels } = shape;
-    const swapped = scratch([kernel, kernel, outChannels, inChannels]);
-    const sums = batchNorm && { ...batchNorm, gradient: y!, partials: partials! };
-    return [
-      kernels.transposeFilter({ taps: kernel ** 2, inChannels, outChannels }, { x: w!, y: swapped }),
-      kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(swapped, how), transposed: true }, how),
-      ...(sums
-        ? [
-            batchNormBackwardPartials(matrix(y!), { ...fold, float16: how.float16?.output }, sums, {
-              chunks: kernels.conv2dChunks(shape, how).backward,
-            }),
-          ]
-        : []),
-    ];
+    const reduction = fold && { partials: partials!, batchNorm: { x: x!, figures: figures!, step, fold } };
+    return [kernels.conv2dBackwardData(shape, { ...buffers, w: partsOf(w!, how), reduction }, how)];
   },
   chunks: ({ inputs: [gradient], outputs: [y], attributes }, options) =>
     kernels.conv2dChunks(attributes, kernelOptions(gradient!, [y!], options)).backward,

@@ -24,8 +24,8 @@ const matmulOp: Op<Transposition> = {
     if (bias) requireShape('matmul', 'bias', bias, [n]);
     return [[m, n]];
   },
-  lower: ({ inputs: [a, b, bias], outputs: [y], attributes }, _, { workgroupMemory }) => [
-    kernels.matmul(shapeOf(a!, b!, attributes), { a: a!, b: b!, bias, y: y! }, { workgroupMemory }),
+  lower: ({ inputs: [a, b, bias], outputs: [y], attributes }, _, { workgroupMemory, lanes }) => [
+    kernels.matmul(shapeOf(a!, b!, attributes), { a: a!, b: b!, bias, y: y! }, { workgroupMemory, lanes }),
   ],
   vjp({ inputs: [a, b, bias], attributes: { transposeA, transposeB } }, [g], needed) {
     const dA = () =>
