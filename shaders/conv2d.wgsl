@@ -16,22 +16,22 @@ enable subgroups; // where SUBGROUPS
 // neighbour's tile from that lane (a subgroup's lanes have LANES tiles in order). Else a uniform buffer serves that best.
 // 64 KiB is the limit of one, so a larger filter comes in PARTS = KERNEL rows, bound apart, and one larger still stays in
 // a storage buffer. In backward-data with stride S, workgroup_id.z and x pick one of S*S parity classes of output
-// pixels; each class has its own taps, so no multiplication by zero is made.
+// pixels; each class has its own taps, so no multiplication by zero is made (but where ZEROS, along x).
 //
 // Where ACTIVATE, the batch norm and ReLU that follow in evaluation are done on store: with v the value above,
 // max(0, v * AFFINE[0, co] + AFFINE[1, co]) goes to Y; or, where BOTH, to Z, and v itself to Y.
 //
 // Where REDUCE, what batch norm needs of a workgroup's values is made as they are stored, P[chunk, .., co] with a chunk a
-// workgroup of each column of the grid:
+// workgroup of each column of the grid, or where QUADS each of its subgroups:
 //   forward        mean, sum of squared deviations, count (batch_norm_apply merges them); deviations are taken from one of
 //                  the values, so a large mean costs no precision
 //   backward-data  sum g, sum g * xhat, as batch_norm_backward_partials makes them (which has the formulas), of the batch
 //                  norm with input N and channel figures FIGURES whose output's gradient is Y
 //
-// Layouts: X, Y, R, N are NHWC, W is [ky, kx, in, out] of the forward convolution. InVec
-// is vec4f where IN_C is a multiple of 4, else f32; OutVec likewise for OUT_C; FilterVec for W's last axis. The host guarantees COLUMNS
-// divides OUT_C / width(OutVec) and gives TAPS = ceil(KERNEL / S) in backward-data,
-// KERNEL in forward, and WINDOW, the input pixels under PIXELS. ACTIVATE and REDUCE exclude each other.
+// Layouts: X, Y, R, N are NHWC, W is [ky, kx, in, out] of the forward convolution. InVec is vec4f where IN_C is a multiple of 4, else
+// f32, and where QUADS and X is not float16; OutVec likewise for OUT_C; FilterVec for W's last axis. The host guarantees COLUMNS
+// divides OUT_C / width(OutVec) and gives TAPS = ceil(KERNEL / S) in backward-data, KERNEL in forward, and WINDOW, the input pixels
+// under PIXELS. ACTIVATE and REDUCE exclude each other.
 // include: pcg
 alias InVec = vec4f;
 alias OutVec = vec4f;
@@ -50,7 +50,8 @@ const FILTER_WIDTH = 4;
 // include: convolution_store
 const PARTS = 1;
 const PARTED = false;     // PARTS > 1
-const CUT = false;        // BACKWARD and STRIDE > 1: some classes have fewer taps
+const CUT = false;        // BACKWARD and STRIDE > 1: some classes have fewer taps, which branches leave out
+const ZEROS = false;      // likewise, and zeros take the place of weights
 const NARROW = false;     // IN_WIDTH is 1
 const CHUNKS = 1;         // of a parity class
 const REDUCED = 512;      // WORKGROUP * COLUMNS * OUT_WIDTH * 2
@@ -138,6 +139,8 @@ fn main(
   let parity = vec2i(parityClass % STRIDE, parityClass / STRIDE);
   let rows = taps(parity.y);
   let columns = taps(parity.x);
+  // A class may have no taps at all.
+  let rowCount = select(rows.count, 0, columns.count == 0);
   let column = i32(group.y) * COLUMNS;
 
   let tile = i32(group.x) * WORKGROUP + i32(lane);
@@ -152,10 +155,12 @@ fn main(
   // where SUBGROUPS:
   // Where this lane's weights of a row lie, after that row's first.
   var places = array<i32, HELD>();
+  var counts = array<bool, HELD>(); // where ZEROS
   // unroll
   for (var h = 0; h < HELD; h++) {
     let v = h * LANES + i32(invocation) % LANES;
     let tx = min(v / (TAP * COLUMNS), TAPS - 1);
+    counts[h] = tx < columns.count; // where ZEROS
     places[h] = weightsOf(min(columns.first + tx * columns.step, KERNEL - 1), (v / COLUMNS) % TAP, 0, column + v % COLUMNS);
   }
   // end
@@ -165,7 +170,7 @@ fn main(
   // unroll
   for (var part = 0; part < PARTS; part++) {
   // end
-    for (var ty = 0; ty < rows.count; ty++) {
+    for (var ty = 0; ty < rowCount; ty++) {
       let ky = rows.first + ty * rows.step;
       let part = select(0, ky, PARTS > 1); // where SUBGROUPS
       // unless SUBGROUPS:
@@ -206,6 +211,7 @@ fn main(
         // unroll
         for (var h = 0; h < HELD; h++) {
           held[h] = weightAt(part, weightsOf(filterRow, 0, c, 0) + places[h]);
+          held[h] = select(FilterVec(), held[h], counts[h]); // where ZEROS
         }
         // end
         // Few accumulators at a time, over all taps: so more of them stay in registers.

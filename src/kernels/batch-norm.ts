@@ -106,8 +106,15 @@ interface Merging {
   readonly workgroupMemory?: boolean | undefined;
 }
 
+/** On a CPU no workgroup merges chunks for longer than it normalises, so far as that leaves work for several cores. */
+const LEAST_WORKGROUPS = 8;
+
 function mergingLanes(shape: BatchNormShape, { chunks, workgroupMemory = false }: Merging) {
-  const { constants, workgroups } = lanes(shape, workgroupMemory ? MAX_WORKGROUPS : SOFTWARE_WORKGROUPS);
+  const worth = Math.max(LEAST_WORKGROUPS, Math.floor(shape.rows / (2 * chunks)));
+  const { constants, workgroups } = lanes(
+    shape,
+    workgroupMemory ? MAX_WORKGROUPS : Math.min(worth, SOFTWARE_WORKGROUPS),
+  );
   return { constants: { ...constants, CHUNKS: chunks, ...(workgroupMemory ? {} : { TOGETHER: 1 }) }, workgroups };
 }
 

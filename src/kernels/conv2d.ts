@@ -218,6 +218,8 @@ function convolution<B>(
     });
   }
   const outWidth = vectorWidth(output.channels);
+  // A channel at a time in subgroups of 4, where a filter row of four does not leave a core's cache room for many pixels.
+  const inWidth = options.lanes === 4 && !options.float16?.input ? 1 : vectorWidth(input.channels);
   const [from, to] = backward ? [output, input] : [input, output];
   const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w, options);
   return tile({
@@ -225,18 +227,19 @@ function convolution<B>(
     constants: {
       ...constants,
       ...halves(options),
-      IN_WIDTH: vectorWidth(input.channels),
+      IN_WIDTH: inWidth,
       OUT_WIDTH: outWidth,
-      FILTER_WIDTH: vectorWidth(to.channels),
+      FILTER_WIDTH: backward ? inWidth : outWidth,
       PARTS: filter.parts,
       PARTED: filter.parts > 1,
-      CUT: backward && stride > 1,
-      NARROW: vectorWidth(input.channels) === 1,
+      CUT: backward && stride > 1 && options.lanes !== 4,
+      ZEROS: backward && stride > 1 && options.lanes === 4,
+      NARROW: inWidth === 1,
       ...exchange(options),
       LOOPS: loops(options),
       QUADS: options.lanes === 4,
       TAPS: backward ? Math.ceil(kernel / stride) : kernel,
-      TAP: vectorWidth(from.channels),
+      TAP: backward ? outWidth : inWidth,
     },
     bindings: [x, ...w, ...stored],
     uniforms: {

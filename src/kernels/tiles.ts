@@ -32,14 +32,11 @@ const columnsOf = (constants: Constants) => largestDivisor(vectors(constants), [
 const runs = ({ BATCH, GRID_H, GRID_W }: Constants, pixels: number) => BATCH! * GRID_H! * Math.ceil(GRID_W! / pixels);
 
 /**
- * Pixels of an invocation. SwiftShader reads weights more slowly than it multiplies them, so it takes as many as leave a whole
- * workgroup something to do; but of single channels few, as all that is added up for them is stored in between.
+ * Pixels of an invocation. SwiftShader reads weights more slowly than it multiplies them, so it takes more, where that leaves a whole
+ * workgroup something to do; with more than 8, its code of the innermost loop no longer fits a core's cache.
  */
-function pixelsOf(constants: Constants): number {
-  const { QUADS, IN_WIDTH, GRID_W } = constants;
-  const most = QUADS ? (IN_WIDTH === 1 ? 8 : 16) : 4;
-  return [16, 8].find((n) => n <= most && n <= GRID_W! && runs(constants, n) >= WORKGROUP) ?? 4;
-}
+const pixelsOf = (constants: Constants): number =>
+  constants.QUADS && constants.GRID_W! >= 8 && runs(constants, 8) >= WORKGROUP ? 8 : 4;
 
 /** `pixels` adjacent ones of a row, of which `block` are accumulated at a time, by `columns` vectors of channels. */
 const conv2d: Tiling = {
@@ -75,7 +72,7 @@ const conv2d: Tiling = {
 
 /** All taps of a filter row and input vector by `columns` vectors of channels, taking `run` output pixels at a time. */
 const backwardWeights: Tiling = {
-  fixed: (constants) => ({ run: 4, columns: columnsOf(constants) }),
+  fixed: (constants) => ({ run: constants.LANES === 4 ? 2 : 4, columns: columnsOf(constants) }),
   others: [
     { run: 8, columns: 4 },
     { run: 4, columns: 2 },
@@ -97,7 +94,11 @@ const backwardWeights: Tiling = {
 /** `rows` by `columns` vectors. */
 const matmul: Tiling = {
   // Large tiles where there are enough of them to fill a device.
-  fixed: ({ M, N }) => (M! >= 256 && N! >= 256 ? { rows: 4, columns: 8 } : { rows: 2, columns: 1 }),
+  fixed({ M, N, LANES, TRANSPOSE_B }) {
+    if (M! < 256 || N! < 256) return { rows: 2, columns: 1 };
+    if (LANES === 4) return TRANSPOSE_B ? { rows: 8, columns: 8 } : { rows: 4, columns: 4 };
+    return { rows: 4, columns: 8 };
+  },
   others: [
     { rows: 4, columns: 8 },
     { rows: 8, columns: 8 },
