@@ -35,7 +35,7 @@ const HELD = 1;       // ceil(RUN * COLUMNS / LANES)
 const UNIT = 8;       // lanes of a unit: KERNEL * IN_C / IN_WIDTH, rounded up to a multiple of LANES
 const SUBGROUPS = false;
 const LANES = 8;
-const LOOPS = false;  // LLVM compiles
+const LOOPS = false;  // as in conv2d
 const WORKGROUP = 64;
 
 @group(0) @binding(0) var<storage, read> X: array<StoredIn>;

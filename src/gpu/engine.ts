@@ -3,7 +3,6 @@ import {
   type DeviceTraits,
   type Dispatch,
   type ShaderSpecialisation,
-  SUBGROUP_LANES,
   type SubgroupMatrices,
   specialise,
 } from '../kernels/dispatch.js';
@@ -34,11 +33,12 @@ const ERROR_SCOPES: readonly GPUErrorFilter[] = ['internal', 'out-of-memory', 'v
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
 
 /** Whether an adapter computes on the CPU. */
-export function isSoftware({ vendor, architecture, device, description }: GPUAdapterInfo): boolean {
-  return /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(
-    [vendor, architecture, device, description].join(' '),
-  );
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(nameOf(info));
 }
+
+const nameOf = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
+  [vendor, architecture, device, description].join(' ');
 
 /** Makes calls, and returns what they do. */
 export type Awaiting = <T>(calls: () => T) => T;
@@ -177,7 +177,9 @@ export class Engine {
     const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
     if (!this.adapter.software) return { workgroupMemory: true };
     if (!features.has('subgroups')) return {};
-    return { lanes: SUBGROUP_LANES.find((size) => info.subgroupMinSize === size && info.subgroupMaxSize === size) };
+    // Where lavapipe's vectors have 4 lanes, exchanging takes longer than reading does.
+    const lanes = /swiftshader/i.test(nameOf(info)) ? 4 : 8;
+    return info.subgroupMinSize === lanes && info.subgroupMaxSize === lanes ? { lanes } : {};
   }
 
   /**

@@ -108,7 +108,7 @@ function filterBindings<B>(filter: FilterShape, w: readonly B[], options: Convol
 }
 
 /** LLVM, by which lavapipe compiles, takes seconds over long loops that are written out. */
-const loops = ({ lanes }: ConvolutionOptions) => lanes === 8;
+const loops = ({ workgroupMemory, lanes }: ConvolutionOptions) => !workgroupMemory && lanes !== 4;
 
 /** What the kernel reads and writes, in pixels and channels. */
 interface Plane {

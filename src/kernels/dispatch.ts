@@ -39,10 +39,7 @@ export function vectorWidth(channels: number): 1 | 4 {
 /** The invocations in a workgroup of kernels that have no reason to choose otherwise. */
 export const WORKGROUP = 64;
 
-/** Sizes of subgroups that kernels have exchange what all their lanes need: lavapipe's and SwiftShader's. */
-export const SUBGROUP_LANES: readonly number[] = [8, 4];
-
-/** Every size of {@link SUBGROUP_LANES} divides it. */
+/** Lanes of the largest subgroups that kernels have exchange what all their lanes need. */
 export const MOST_LANES = 8;
 
 /** The most workgroups a dimension has on every device. */
@@ -94,8 +91,8 @@ export interface DeviceTraits {
    */
   readonly workgroupMemory?: boolean | undefined;
   /**
-   * Kernels exchange what all lanes need within subgroups, in so many lanes of them (8 or 4), rather than read one address from all
-   * lanes: for software adapters, where each lane pays for that.
+   * Kernels exchange what all lanes need within subgroups, in so many lanes of them, rather than read one address from all lanes:
+   * for software adapters, where each lane pays for that. In 8 they are written for lavapipe, in 4 for SwiftShader.
    */
   readonly lanes?: number | undefined;
 }
