@@ -1,7 +1,8 @@
 /**
  * `energate/kernels`: {@link energyHinge}, the fused energy kernel ready to run; and every kernel as a function from shapes and
  * buffers to a {@link Dispatch}. On an engine, `record(pass, [await engine.prepare(dispatch)])` puts one into a pass;
- * {@link specialise} gives its WGSL to whoever makes pipelines for themselves.
+ * {@link specialise} gives its WGSL to whoever makes pipelines for themselves. Convolutions and matrix products are written in several
+ * ways: their options say which, and {@link Engine.traits} are those that a device is best at.
  */
 export * from './errors.js';
 export { Engine, type PreparedDispatch, record, type Storage } from './gpu/engine.js';
