@@ -16,7 +16,8 @@ enable subgroups; // where SUBGROUPS
 // neighbour's tile from that lane (a subgroup's lanes have LANES tiles in order). Else a uniform buffer serves that best.
 // 64 KiB is the limit of one, so a larger filter comes in PARTS = KERNEL rows, bound apart, and one larger still stays in
 // a storage buffer. In backward-data with stride S, workgroup_id.z and x pick one of S*S parity classes of output
-// pixels; each class has its own taps, so no multiplication by zero is made (but where ZEROS, along x).
+// pixels; each class has its own taps, so no multiplication by zero is made (but where ZEROS, along x: an
+// infinity there becomes NaN in all classes).
 //
 // Where ACTIVATE, the batch norm and ReLU that follow in evaluation are done on store: with v the value above,
 // max(0, v * AFFINE[0, co] + AFFINE[1, co]) goes to Y; or, where BOTH, to Z, and v itself to Y.
@@ -64,7 +65,7 @@ const TAP = 4;        // vectors of a tap for a column: OUT_WIDTH where BACKWARD
 const HELD = 2;       // ceil(TAPS * TAP * COLUMNS / LANES)
 const SUBGROUPS = false;
 const LANES = 8;
-const LOOPS = false;  // lavapipe's compiler takes long over loops that are written out
+const LOOPS = false;  // LLVM compiles, which takes long over loops that are written out
 const QUADS = false;  // SUBGROUPS of 4 lanes: SwiftShader's
 const COLUMNS = 1;
 const WORKGROUP = 64;
@@ -223,7 +224,7 @@ fn main(
             // unroll
             for (var tx = 0; tx < TAPS; tx++) {
               if (tx < columns.count) { // where CUT
-                let tap = filterRow + columns.first + tx * columns.step;
+                let tap = filterRow + columns.first + tx * columns.step; // unless SUBGROUPS
                 // unroll
                 for (var k = 0; k < TAP; k++) {
                   let w = vec4f(weightAt(part, weightsOf(tap, k, c, column + j))); // unless SUBGROUPS
@@ -247,8 +248,10 @@ fn main(
           }
         }
       }
+      // where LOOPS:
       // Never so; it keeps them in memory, too.
-      if (group.x == 0xffffffffu) { sum[0] = partial[lane]; } // where LOOPS
+      if (group.x == 0xffffffffu) { sum[0] = partial[lane]; }
+      // end
       // unroll
       for (var i = 0; i < PIXELS * COLUMNS; i++) {
         sum[i] += partial[i];
@@ -343,8 +346,7 @@ fn main(
   // All lanes of a subgroup get its sums; each stores those of a column.
   let member = i32(invocation) % LANES;
   var sums = array<vec4f, 2>(vec4f(first[0]), vec4f(second[0]));
-  var pivot = vec4f();
-  pivot = pivots[0]; // where STATISTICS
+  var pivot = pivots[0]; // where STATISTICS
   // unroll
   for (var j = 0; j < COLUMNS; j++) {
     first[j] += quadSwapX(first[j]);

@@ -4,7 +4,7 @@ enable subgroups; // where SUBGROUPS
 // op(A) is [M, K], op(B) is [K, N], Y is [M, N]; A is stored [K, M] where TRANSPOSE_A, B is stored [N, K] where
 // TRANSPOSE_B. An invocation computes ROWS x COLUMNS vectors in registers; lanes of a workgroup are adjacent tiles of rows,
 // so all need B at one address: where SUBGROUPS (of LANES or more), each lane reads another vector and all get it by
-// broadcast, as in conv2d. Indices past an edge are clamped on load and never stored.
+// shuffles, as in conv2d. Indices past an edge are clamped on load and never stored.
 //
 // InVec is vec4f, four elements along K, where A is not transposed and K is a multiple of 4, else f32; OutVec is vec4f,
 // four columns, where B is not transposed and N is a multiple of 4, else f32.

@@ -74,7 +74,8 @@ async function written(name: string, constants: Record<string, number>, bindings
 
 /** The shipped matrix product, with the tiles that suit tall and narrow ones. */
 function product(tiles: number, channels: number, a: Storage, b: Storage, y: Storage): Dispatch<Storage> {
-  return tile(matmul({ m: tiles, n: channels, k: channels }, { a, b, y }, engine.traits), { rows: 4, columns: 4 });
+  const { lanes } = engine.traits;
+  return tile(matmul({ m: tiles, n: channels, k: channels }, { a, b, y }, { lanes }), { rows: 4, columns: 4 });
 }
 
 async function milliseconds(dispatches: readonly PreparedDispatch[]): Promise<number> {

@@ -176,10 +176,11 @@ export class Engine {
     const { features } = this.device;
     const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
     if (!this.adapter.software) return { workgroupMemory: true };
-    if (!features.has('subgroups')) return {};
+    const llvm = /llvmpipe|lavapipe/i.test(nameOf(info));
+    if (!features.has('subgroups')) return { llvm };
     // Where lavapipe's vectors have 4 lanes, exchanging takes longer than reading does.
     const lanes = /swiftshader/i.test(nameOf(info)) ? 4 : 8;
-    return info.subgroupMinSize === lanes && info.subgroupMaxSize === lanes ? { lanes } : {};
+    return info.subgroupMinSize === lanes && info.subgroupMaxSize === lanes ? { lanes, llvm } : { llvm };
   }
 
   /**

@@ -79,7 +79,7 @@ const matrixConstants = ({ height, width, terms, lanes }: SubgroupMatrices) => (
 
 /**
  * Into how many parts, rows of it, a filter is bound: as many as make each fit a uniform buffer, 1 or `kernel`. Where none
- * does, or invocations read it apart, through workgroup memory, it is one storage buffer.
+ * does, or invocations read it apart, through workgroup memory, or exchange it in 4 lanes, it is one storage buffer.
  */
 export function filterParts(
   filter: FilterShape,
@@ -96,8 +96,8 @@ export function filterParts(
   return { parts: 1, uniform: false };
 }
 
-/** Bindings, constants and uniforms that a filter adds to a convolution; `w` holds its parts. */
-function filterBindings<B>(filter: FilterShape, w: readonly B[], options: ConvolutionOptions) {
+/** Parts and uniforms of a convolution's filter; `w` holds those parts. */
+function filterUniforms<B>(filter: FilterShape, w: readonly B[], options: ConvolutionOptions) {
   const { parts, uniform } = filterParts(filter, options);
   if (w.length !== parts) throw new Error(`conv2d: a filter in ${parts} parts is bound in ${w.length}`);
   const length = (filter.kernel ** 2 * filter.inChannels * filter.outChannels) / parts / 4;
@@ -106,9 +106,6 @@ function filterBindings<B>(filter: FilterShape, w: readonly B[], options: Convol
     uniforms: uniform ? { W0: length, W1: length, W2: length } : {},
   };
 }
-
-/** LLVM, by which lavapipe compiles, takes seconds over long loops that are written out. */
-const loops = ({ workgroupMemory, lanes }: ConvolutionOptions) => !workgroupMemory && lanes !== 4;
 
 /** What the kernel reads and writes, in pixels and channels. */
 interface Plane {
@@ -221,7 +218,7 @@ function convolution<B>(
   // A channel at a time in subgroups of 4, where a filter row of four does not leave a core's cache room for many pixels.
   const inWidth = options.lanes === 4 && !options.float16?.input ? 1 : vectorWidth(input.channels);
   const [from, to] = backward ? [output, input] : [input, output];
-  const filter = filterBindings({ kernel, inChannels: from.channels, outChannels: to.channels }, w, options);
+  const filter = filterUniforms({ kernel, inChannels: from.channels, outChannels: to.channels }, w, options);
   return tile({
     shader: 'conv2d',
     constants: {
@@ -236,7 +233,7 @@ function convolution<B>(
       ZEROS: backward && stride > 1 && options.lanes === 4,
       NARROW: inWidth === 1,
       ...exchange(options),
-      LOOPS: loops(options),
+      LOOPS: options.llvm === true,
       QUADS: options.lanes === 4,
       TAPS: backward ? Math.ceil(kernel / stride) : kernel,
       TAP: backward ? outWidth : inWidth,
@@ -283,7 +280,7 @@ const backwardOf = (shape: Conv2dShape): Direction => ({
   backward: true,
 });
 
-/** Into how many chunks a convolution's values fall where it reduces them: its workgroups, of each column. */
+/** Into how many chunks a convolution's values fall where it reduces them: its workgroups (in 4 `lanes` its subgroups), of each column. */
 export function conv2dChunks(
   shape: Conv2dShape,
   options: ConvolutionOptions = {},
@@ -438,7 +435,7 @@ function registerBackwardWeights<B>(
       SPLITS: splits,
       ...exchanging,
       UNIT: Math.ceil(rows / exchanging.LANES) * exchanging.LANES,
-      LOOPS: loops(options),
+      LOOPS: options.llvm === true,
     },
     bindings: [x, gradient, partials],
   });

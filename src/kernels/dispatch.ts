@@ -39,8 +39,8 @@ export function vectorWidth(channels: number): 1 | 4 {
 /** The invocations in a workgroup of kernels that have no reason to choose otherwise. */
 export const WORKGROUP = 64;
 
-/** Lanes of the largest subgroups that kernels have exchange what all their lanes need. */
-export const MOST_LANES = 8;
+/** The lanes that kernels reckon with where none exchange. */
+const MOST_LANES = 8;
 
 /** The most workgroups a dimension has on every device. */
 export const MAX_WORKGROUPS = 65535;
@@ -95,6 +95,8 @@ export interface DeviceTraits {
    * for software adapters, where each lane pays for that. In 8 they are written for lavapipe, in 4 for SwiftShader.
    */
   readonly lanes?: number | undefined;
+  /** LLVM compiles for the CPU (lavapipe), which takes it seconds for long loops that are written out: they stay loops. */
+  readonly llvm?: boolean | undefined;
 }
 
 /** Constants of kernels that exchange. */

@@ -11,7 +11,7 @@ type Constants = Readonly<Record<string, number>>;
 
 /** How the kernels of a shader are tiled. */
 interface Tiling {
-  /** Its tile on every device, where nobody chooses. */
+  /** Its tile where nobody chooses: of its constants alone, so the same on all devices for which a kernel is written alike. */
   fixed(constants: Constants): Tile;
   /** Tiles that may be faster on some, of which a kernel can have those that it `allows`. */
   readonly others: readonly Tile[];
@@ -52,7 +52,7 @@ const conv2d: Tiling = {
     { pixels: 4, block: 4, columns: 2 },
     { pixels: 4, block: 2, columns: 1 },
   ],
-  // Where values are reduced as they are stored, by workgroups, there is no choice of pixels.
+  // Where values are reduced as they are stored, by chunks of pixels, there is no choice of these.
   allows: (constants, { pixels, columns }) =>
     vectors(constants) % columns! === 0 && (pixels === pixelsOf(constants) || !constants.REDUCE),
   tiled: (c, { pixels, block, columns }) => ({

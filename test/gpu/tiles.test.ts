@@ -29,7 +29,7 @@ const SIZE = 2 * 5 * 11 * 16;
 const [x, dy, w] = [noise(SIZE, 1), noise(SIZE, 2), noise(9 * 16 * 16, 3)];
 const GPU = { workgroupMemory: true };
 /** As the adapter exchanges, where it does. */
-const EXCHANGE = { lanes: LANES[0] };
+const EXCHANGE = engine.traits.workgroupMemory ? {} : engine.traits;
 const QUADS = { lanes: 4 };
 const LONG: Conv2dShape = { ...SHAPE, batch: 1, inHeight: 41, inWidth: 16, inChannels: 4, outChannels: 8, kernel: 1 };
 const strided = { ...SHAPE, stride: 2 };

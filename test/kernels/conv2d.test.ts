@@ -6,6 +6,7 @@ import {
   conv2dBackwardWeights,
   conv2dChunks,
   conv2dForward,
+  conv2dMostChunks,
   conv2dOutput,
   conv2dReducesGradients,
   conv2dSplits,
@@ -68,12 +69,22 @@ const MATRIX_SHAPES: readonly Row[] = [
   [1, 8, 7, 48, 16, 5, 3],
 ];
 
-/** Of 16, of 8 and of 4 pixels an invocation, where subgroups have 4 lanes, and of the last subgroup's lanes not all in use. */
+/** Of 8 and of 4 pixels an invocation, where subgroups have 4 lanes, and of the last subgroup's lanes not all in use. */
 const QUAD_SHAPES: readonly Row[] = [
   [3, 17, 18, 8, 16, 3, 1],
   [5, 26, 17, 4, 24, 3, 2],
   [3, 23, 9, 3, 16, 3, 1],
   [3, 7, 5, 16, 20, 3, 2],
+  [1, 7, 6, 64, 32, 3, 2],
+  [1, 7, 5, 16, 32, 1, 2],
+  [1, 8, 7, 4, 8, 5, 3],
+];
+/** Without exchange: classes without taps, of several workgroups; a filter bound row by row. */
+const PLAIN_SHAPES: readonly Row[] = [
+  ...SHAPES.slice(0, 5),
+  [1, 7, 5, 16, 32, 1, 2],
+  [1, 8, 7, 4, 8, 5, 3],
+  [2, 20, 64, 4, 4, 3, 2],
   [1, 7, 6, 64, 32, 3, 2],
 ];
 
@@ -81,9 +92,9 @@ const GPU: ConvolutionOptions = { workgroupMemory: true };
 const HALF: ConvolutionOptions = { ...GPU, float16: { input: true, output: true } };
 const cases = [
   ...LANES.flatMap((lanes, i) =>
-    [...(i === 0 ? SHAPES : []), ...(lanes === 4 ? QUAD_SHAPES : i > 0 ? SHAPES.slice(0, 5) : [])].map((row) => ({
+    [...(i === 0 ? SHAPES : []), ...(lanes === 4 ? QUAD_SHAPES : i > 0 ? PLAIN_SHAPES : [])].map((row) => ({
       row,
-      options: { lanes } as ConvolutionOptions,
+      options: { lanes, llvm: lanes === 4 ? undefined : engine.traits.llvm } as ConvolutionOptions,
       how: lanes === undefined ? '' : `exchanging in ${lanes} lanes, `,
     })),
   ),
@@ -288,6 +299,34 @@ it('cuts the sum of backward-weights into at most 64 parts, none empty', () => {
         const splits = conv2dSplits(shape);
         expect(splits).toBeLessThanOrEqual(64);
         expect((splits - 1) * Math.ceil(rows / splits)).toBeLessThan(rows);
+      }
+    }
+  }
+});
+
+it('has no more chunks on any device than on the one with most', () => {
+  const ways: ConvolutionOptions[] = [
+    {},
+    { lanes: 8 },
+    { lanes: 4 },
+    GPU,
+    HALF,
+    { ...HALF, matrices: { height: 16, width: 16, terms: 16, lanes: 32 } },
+  ];
+  for (const batch of [1, 3, 12, 96, 384]) {
+    for (const inHeight of [1, 5, 8, 32]) {
+      for (const [inChannels, outChannels, stride] of [
+        [3, 16, 1],
+        [16, 16, 1],
+        [64, 128, 2],
+      ] as const) {
+        const shape = { batch, inHeight, inWidth: inHeight + 2, inChannels, outChannels, kernel: 3, stride };
+        const most = conv2dMostChunks(shape);
+        for (const way of ways) {
+          const { forward, backward } = conv2dChunks(shape, way);
+          expect(forward).toBeLessThanOrEqual(most.forward);
+          expect(backward).toBeLessThanOrEqual(most.backward);
+        }
       }
     }
   }

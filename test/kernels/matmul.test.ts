@@ -21,9 +21,10 @@ interface Row extends ConvolutionOptions {
 describe.each<Row>([
   { m: 1, n: 1, k: 1 },
   { m: 3, n: 10, k: 64 },
-  { m: 33, n: 31, k: 7 },
+  { m: 33, n: 31, k: 7, lanes: LANES[0] },
   { m: 32, n: 64, k: 130, lanes: LANES[0] },
   { m: 5, n: 67, k: 2 },
+  { m: 5, n: 67, k: 2, lanes: LANES[0] },
   ...LANES.map((lanes) => ({ m: 70, n: 68, k: 20, lanes })),
   { m: 70, n: 68, k: 20, workgroupMemory: true },
   { m: 64, n: 96, k: 128, workgroupMemory: true },

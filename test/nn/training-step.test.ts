@@ -32,7 +32,7 @@ it.each([
   const { graph } = trainingStep(network, layout, [images(batch), images(outlierBatch)], SIZE, options);
   const convolutions = [...network.state.values()].filter(({ shape }) => shape.length === 4).length;
   for (const { options, most } of [
-    { options: { softwareCompiler: true, lanes: 8 }, most: 5 },
+    { options: { softwareCompiler: true, lanes: 8, llvm: true }, most: 5 },
     { options: { softwareCompiler: true, lanes: 4 }, most: 5 },
     { options: { softwareCompiler: true }, most: 5 },
     // A GPU has a dispatch more for each batch norm's chunks, in both directions, as there are many.
@@ -47,7 +47,7 @@ it.each([
 });
 
 it.each([
-  ['lavapipe', { softwareCompiler: true, lanes: 8 }],
+  ['lavapipe', { softwareCompiler: true, lanes: 8, llvm: true }],
   ['SwiftShader', { softwareCompiler: true, lanes: 4 }],
   ['a GPU', { workgroupMemory: true }],
 ])('layers of one shape are one kernel on %s: more blocks make no more', (_, planned) => {

@@ -32,6 +32,7 @@ const kernelOptions = (
 ): kernels.ConvolutionOptions => ({
   workgroupMemory: options.workgroupMemory,
   lanes: options.lanes,
+  llvm: options.llvm,
   matrices: options.matrices,
   float16: { input: isHalf(x, options), output: areHalf('conv2d', [y, ...others], options) },
 });
