@@ -1,10 +1,13 @@
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
-import { CHROMIUM, CHROMIUM_FLAGS } from './test/support/chromium.js';
+import { BROWSERS } from './test/support/browsers.js';
 
-if (!CHROMIUM) throw new Error('no Chromium is installed: install one, or name one in CHROMIUM');
+const installed = BROWSERS.filter(({ missing }) => !missing);
+if (installed.length === 0) {
+  throw new Error('no browser is installed: install Chromium or Firefox, or name one in CHROMIUM or FIREFOX');
+}
 
-/** `npm run test:browser`: what needs nothing of Node, in headless Chromium with its own WebGPU (SwiftShader). */
+/** `npm run test:browser`: what needs nothing of Node, in headless browsers with their own WebGPU. */
 export default defineConfig({
   // Nothing is to be found out about dependencies: the tests import only the project, and what is Node's is never reached.
   optimizeDeps: { noDiscovery: true, include: [] },
@@ -12,7 +15,7 @@ export default defineConfig({
     include: ['test/kernels/*.test.ts', 'test/graph/*.test.ts', 'test/**/*.browser.ts'],
     // It reads files.
     exclude: ['test/kernels/shaders.test.ts'],
-    // SwiftShader takes seconds to compile a convolution.
+    // Software takes seconds to compile a convolution.
     testTimeout: 120_000,
     hookTimeout: 60_000,
     fileParallelism: false,
@@ -20,8 +23,10 @@ export default defineConfig({
       enabled: true,
       headless: true,
       screenshotFailures: false,
-      provider: playwright({ launchOptions: { executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS] } }),
-      instances: [{ browser: 'chromium' }],
+      instances: installed.map((browser) => ({
+        browser: browser.type.name() as 'chromium' | 'firefox',
+        provider: playwright({ launchOptions: browser.options() }),
+      })),
     },
   },
 });

@@ -1,6 +1,6 @@
 /**
  * `npm test`: formatting and lint, types, then the tests, on the machine's GPU or the software driver that is found. With
- * `--browser`, those of vitest.browser.config.ts too, where there is a Chromium. Other arguments go to vitest
+ * `--browser`, those of vitest.browser.config.ts too, in the browsers that are installed. Other arguments go to vitest
  * (`npm test -- test/kernels`). The last line counts all tests: `N passed, N failed, N skipped`.
  */
 import { spawnSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vulkanManifests } from '../src/node/vulkan.js';
 import { NoAdapterError, openEngine, swiftshaderEnvironment } from '../src/node.js';
-import { CHROMIUM } from '../test/support/chromium.js';
+import { BROWSERS } from '../test/support/browsers.js';
 
 const [biome, tsc, vitest] = ['biome', 'tsc', 'vitest'].map((name) => join('node_modules', '.bin', name)) as [
   string,
@@ -59,8 +59,12 @@ const environment = await adapterEnvironment();
 const checks = [run(biome, ['ci', '--error-on-warnings']), run(tsc, ['-p', '.'])];
 total.failed += checks.filter((good) => !good).length;
 const passed = [...checks, runTests('node', [], environment)];
-if (browser && CHROMIUM) passed.push(runTests('browser', ['--config', 'vitest.browser.config.ts'], {}));
-else if (browser) console.log('tests in a browser are skipped: no Chromium is installed');
+if (browser) {
+  for (const { name, missing } of BROWSERS) if (missing) console.log(`tests in ${name} are skipped: ${missing}`);
+  if (BROWSERS.some(({ missing }) => !missing)) {
+    passed.push(runTests('browser', ['--config', 'vitest.browser.config.ts'], {}));
+  }
+}
 rmSync(folder, { recursive: true });
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = passed.every(Boolean) ? 0 : 1;

@@ -32,9 +32,9 @@ const BUFFER_LIMITS = ['maxStorageBufferBindingSize', 'maxBufferSize'] as const;
 const ERROR_SCOPES: readonly GPUErrorFilter[] = ['internal', 'out-of-memory', 'validation'];
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
 
-/** Whether an adapter computes on the CPU. */
+/** Whether an adapter computes on the CPU, as it says, or as its name does where a browser does not yet say so. */
 export function isSoftware(info: GPUAdapterInfo): boolean {
-  return /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(nameOf(info));
+  return info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(nameOf(info));
 }
 
 const nameOf = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
@@ -176,10 +176,12 @@ export class Engine {
     const { features } = this.device;
     const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
     if (!this.adapter.software) return { workgroupMemory: true };
-    const llvm = /llvmpipe|lavapipe/i.test(nameOf(info));
+    const swiftshader = /swiftshader/i.test(nameOf(info));
+    // Firefox names no adapter; the software that it computes on is lavapipe.
+    const llvm = !swiftshader;
     if (!features.has('subgroups')) return { llvm };
     // Where lavapipe's vectors have 4 lanes, exchanging takes longer than reading does.
-    const lanes = /swiftshader/i.test(nameOf(info)) ? 4 : 8;
+    const lanes = swiftshader ? 4 : 8;
     return info.subgroupMinSize === lanes && info.subgroupMaxSize === lanes ? { lanes, llvm } : { llvm };
   }
 

@@ -9,7 +9,7 @@ import { readStateDict } from '../../src/formats/state-dict.js';
 import { encodeGate } from '../../src/gate/gate-file.js';
 import { decodeNetwork } from '../../src/nn/network-file.js';
 import { installInto, pack, ROOT, run, temporaryFolder } from '../package/support/install.js';
-import { CHROMIUM, launchChromium } from '../support/chromium.js';
+import { CHROMIUM, launch } from '../support/browsers.js';
 import { serve } from '../support/site.js';
 
 const folder = temporaryFolder();
@@ -54,7 +54,7 @@ it.skipIf(needsOnnx)(`onnx/gate.mjs finds its threshold on logits of onnxruntime
   expect(accepted(output, 'grey')).toBe(0);
 });
 
-const needsChromium = CHROMIUM ? '' : ' (skipped: no Chromium)';
+const needsChromium = CHROMIUM.missing ? ` (skipped: ${CHROMIUM.missing})` : '';
 
 it.skipIf(needsChromium)(
   `page/ decides about pictures${needsChromium}`,
@@ -84,7 +84,7 @@ it.skipIf(needsChromium)(
       .toFile(join(folder, 'grey.png'));
 
     const site = await serve(ROOT);
-    const browser = await launchChromium();
+    const browser = await launch(CHROMIUM);
     try {
       const page = await browser.newPage();
       const errors: string[] = [];

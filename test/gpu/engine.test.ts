@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { create } from 'webgpu';
 import { DeviceError } from '../../src/errors.js';
-import { Engine } from '../../src/gpu/engine.js';
+import { Engine, isSoftware } from '../../src/gpu/engine.js';
 import { Graph } from '../../src/graph/graph.js';
 import { relu } from '../../src/graph/ops/elementwise.js';
 import { Program } from '../../src/graph/program.js';
@@ -154,4 +154,15 @@ it('tells which adapter it runs on', () => {
   const { vendor, description, software } = engine.adapter;
   expect(`${vendor}${description}`).not.toBe('');
   expect(typeof software).toBe('boolean');
+});
+
+it.each([
+  ['lavapipe in Chromium, of before adapters said so', { description: 'llvmpipe (LLVM 15.0.6)' }, true],
+  ['SwiftShader in Chromium', { vendor: 'google', architecture: 'swiftshader', isFallbackAdapter: true }, true],
+  ['any in Firefox', { isFallbackAdapter: true }, true],
+  ['a GPU in Firefox', { isFallbackAdapter: false }, false],
+  ['a GPU in Chromium', { vendor: 'nvidia', architecture: 'hopper', isFallbackAdapter: false }, false],
+])('knows software from a GPU: %s', (_, told, software) => {
+  const info = { vendor: '', architecture: '', device: '', description: '', ...told } as GPUAdapterInfo;
+  expect(isSoftware(info)).toBe(software);
 });

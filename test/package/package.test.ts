@@ -1,6 +1,6 @@
 /** The package as its users get it: packed, and installed into a project of its own. */
 import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
@@ -185,4 +185,53 @@ describe('the README’s snippets', () => {
     expect(existsSync(file)).toBe(true);
     expect(run(process.execPath, [file], project)).not.toBe('');
   });
+});
+
+/** Deno, where it is installed (.ci/install-deno.sh). */
+const deno = [
+  process.env.DENO,
+  ...(process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'deno')),
+].find((path) => path && existsSync(path));
+
+describe.skipIf(!deno)(`in Deno${deno ? '' : ' (skipped: no deno)'}`, () => {
+  it.each(snippets.map((code, i) => ({ n: i + 1, first: code.split('\n')[0]! })))('$n runs: $first', ({ n }) => {
+    expect(run(deno!, ['run', '-A', `snippet${n}.ts`], project)).not.toBe('');
+  });
+
+  it('computes on its own WebGPU what Node does, and fine-tunes', () => {
+    const code = (engine: string) => `
+      import { readFileSync } from 'node:fs';
+      import { Classifier, decodeNetwork, Engine, OPTIMISER, readStateDict, syntheticImages, syntheticOutliers, Trainer } from 'energate';
+      const engine = await ${engine};
+      const network = decodeNetwork(readStateDict(readFileSync('tuned.safetensors'), 'tuned'), 'tuned');
+      const classifier = await Classifier.create(engine, network, { batch: 4 });
+      const { logits } = await classifier.run(syntheticImages({ split: 'test', seed: 1, count: 4 }));
+      const sets = {
+        inDistribution: syntheticImages({ split: 'train', seed: 1, count: 8 }),
+        outliers: syntheticOutliers({ seed: 1, count: 8 }),
+      };
+      const regulariser = { kind: 'energy', mIn: -13, mOut: -3, lambda: 0.1 };
+      const trainer = await Trainer.create(engine, network, sets, {
+        ...OPTIMISER, steps: 2, batch: 4, outlierBatch: 4, learningRate: 0.003, regulariser, dropout: 0.3, augment: true,
+        shuffle: true, seed: 1,
+      });
+      const losses = [];
+      await trainer.run((logs) => losses.push(...logs.map(({ loss }) => loss)));
+      console.log(JSON.stringify({ adapter: engine.adapter, logits: [...logits], losses }));
+      engine.destroy();
+    `;
+    writeFileSync(join(project, 'node.mjs'), `import { openEngine } from 'energate/node';${code('openEngine()')}`);
+    writeFileSync(join(project, 'deno.mjs'), code('Engine.open()'));
+    const last = (output: string) => JSON.parse(output.trim().split('\n').at(-1)!);
+    const there = last(run(process.execPath, ['node.mjs'], project));
+    const here = last(run(deno!, ['run', '-A', '--unstable-webgpu', 'deno.mjs'], project));
+    // wgpu says no driver's version, as Dawn does.
+    expect(here.adapter.description).not.toBe(there.adapter.description);
+    expect(here.losses.length).toBe(2);
+    for (const name of ['logits', 'losses']) {
+      here[name].forEach((value: number, i: number) => {
+        expect(Math.abs(value - there[name][i])).toBeLessThan(1e-4 * Math.max(1, Math.abs(there[name][i])));
+      });
+    }
+  }, 300_000);
 });

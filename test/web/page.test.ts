@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   Detector,
   decodeGate,
@@ -12,9 +14,9 @@ import {
   syntheticImages,
   syntheticOod,
 } from '../../src/node.js';
-import { CHROMIUM, CHROMIUM_FLAGS, launchChromium } from '../support/chromium.js';
+import { launch } from '../support/browsers.js';
 import type { Site } from '../support/site.js';
-import { decided, decisions, drop, makeGate, openPage, ready, servePage } from './support.js';
+import { decided, decisions, describeIn, drop, makeGate, openPage, ready, servePage } from './support.js';
 
 /** A picture with some of everything, of another size than the network's. */
 async function picture(width: number, height: number) {
@@ -27,7 +29,7 @@ async function picture(width: number, height: number) {
 }
 
 /** One story, told in order: each test goes on from where the one before left the page. */
-describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where there is no chromium)', () => {
+describeIn('the page', (kind) => {
   let engine: Engine;
   let gate: Gate;
   let site: Site;
@@ -35,16 +37,14 @@ describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where 
   let page: Page;
   let faults: string[];
   let fineTuned: Uint8Array;
+  let downloadsPath: string;
 
   beforeAll(async () => {
     engine = await openEngine();
     gate = await makeGate(engine);
     site = await servePage(gate);
-    browser = await launchChromium([
-      ...CHROMIUM_FLAGS,
-      '--use-fake-device-for-media-stream',
-      '--use-fake-ui-for-media-stream',
-    ]);
+    downloadsPath = mkdtempSync(join(tmpdir(), 'energate-downloads-'));
+    browser = await launch(kind, { camera: true, downloadsPath });
     ({ page, faults } = await openPage(browser, site, { viewport: { width: 1280, height: 900 } }));
     await ready(page);
   }, 170_000);
@@ -53,7 +53,28 @@ describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where 
     await browser?.close();
     await site?.close();
     engine?.destroy();
+    if (downloadsPath) rmSync(downloadsPath, { recursive: true });
   });
+
+  /** Into a field of fine-tuning. Of a number, `fill` would keep in Firefox what is there. */
+  async function typeOver(name: string, text: string) {
+    await page.press(`[name=${name}]`, 'ControlOrMeta+a');
+    await page.keyboard.type(text);
+    expect(await page.inputValue(`[name=${name}]`)).toBe(text);
+  }
+
+  /** The file of this name that a click saves. */
+  async function saved(name: string, button: string): Promise<Uint8Array> {
+    if (kind.name === 'Chromium') {
+      const [download] = await Promise.all([page.waitForEvent('download'), page.click(button)]);
+      expect(download.suggestedFilename()).toBe(name);
+      return new Uint8Array(readFileSync(await download.path()));
+    }
+    // playwright overlooks Firefox's, which keep their names.
+    await page.click(button);
+    await expect.poll(() => readdirSync(downloadsPath), { timeout: 30_000 }).toEqual([name]);
+    return new Uint8Array(readFileSync(join(downloadsPath, name)));
+  }
 
   /** What the gate says in Node, on another driver. @param from the first of the eight embedded images of each set */
   async function inNode(gate: Gate, accept: number, from: number) {
@@ -130,7 +151,10 @@ describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where 
       canvas.getContext('2d')!.fillRect(5, 5, 20, 20);
       const clipboardData = new DataTransfer();
       clipboardData.items.add(new File([await canvas.convertToBlob()], '', { type: 'image/png' }));
-      document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+      const event = new ClipboardEvent('paste', { bubbles: true });
+      // Firefox would copy the texts of it only.
+      Object.defineProperty(event, 'clipboardData', { value: clipboardData });
+      document.dispatchEvent(event);
     });
     await decided(page, 18);
     expect((await decisions(page))[0]!.name).toBe('pasted picture');
@@ -164,9 +188,9 @@ describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where 
 
   it('fine-tunes for a few steps, without freezing, and gives a gate that Node reads', async () => {
     await page.click('summary');
-    await page.fill('[name=steps]', '3');
-    await page.fill('[name=batch]', '4');
-    await page.fill('[name=outlierBatch]', '4');
+    await typeOver('steps', '3');
+    await typeOver('batch', '4');
+    await typeOver('outlierBatch', '4');
     // What a frozen page would not do: a timer's longest delay while it trains.
     await page.evaluate(() => {
       const watch = window as unknown as { longest: number };
@@ -189,12 +213,7 @@ describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where 
     expect(await page.getAttribute('#energies', 'aria-label')).toMatch(/mean −\d+\.\d\d in-distribution/);
     expect(await page.getAttribute('#loss', 'aria-label')).toMatch(/at step 3$/);
 
-    const [download] = await Promise.all([
-      page.waitForEvent('download'),
-      page.locator('#tuned [data-download]').click(),
-    ]);
-    expect(download.suggestedFilename()).toBe('shapes-fine-tuned.energate');
-    fineTuned = new Uint8Array(readFileSync(await download.path()));
+    fineTuned = await saved('shapes-fine-tuned.energate', '#tuned [data-download]');
     const read = await decodeGate(fineTuned, 'download');
     expect(read.network.state.get('fc.weight')!.data).not.toEqual(gate.network.state.get('fc.weight')!.data);
     expect(read.network.classNames).toEqual(gate.network.classNames);
@@ -220,7 +239,7 @@ describe.skipIf(!CHROMIUM)('the page, in Chromium on SwiftShader (skipped where 
       outliers.map((png, i) => ({ name: `outlier ${i}.png`, mimeType: 'image/png', buffer: Buffer.from(png) })),
     );
     await page.waitForFunction(() => document.getElementById('outliers-count')!.textContent === '(4 images)');
-    await page.fill('[name=steps]', '500');
+    await typeOver('steps', '500');
     await page.click('#tune-start');
     await page.waitForFunction(
       () => /^Step [1-9]/.test(document.getElementById('tune-phase')!.textContent!),

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { build } from 'esbuild';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { decodeNetwork, encodeGate, readSafetensors } from '../../src/index.js';
-import { CHROMIUM, launchChromium } from '../support/chromium.js';
+import { launch } from '../support/browsers.js';
 import { type Site, serve } from '../support/site.js';
+import { describeIn } from './support.js';
 
 /** What the page's script leaves there. */
 interface Loaded {
@@ -13,7 +14,7 @@ interface Loaded {
   picture: ImageData;
 }
 
-describe.skipIf(!CHROMIUM)('Detector with what only a browser can draw (skipped where there is no chromium)', () => {
+describeIn('Detector with what only a browser can draw', (kind) => {
   let site: Site;
   let browser: Browser;
   let page: Page;
@@ -40,7 +41,7 @@ describe.skipIf(!CHROMIUM)('Detector with what only a browser can draw (skipped 
       'library.js': bundle.outputFiles[0]!.contents,
       'gate.energate': gate,
     });
-    browser = await launchChromium();
+    browser = await launch(kind);
     page = await browser.newPage();
     await page.goto(site.url);
     await page.evaluate(async () => {

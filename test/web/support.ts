@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
+import { describe } from 'vitest';
 import {
   calibrateGate,
   decodeNetwork,
@@ -13,9 +14,18 @@ import {
   readSafetensors,
   syntheticImages,
 } from '../../src/node.js';
+import { BROWSERS, type TestBrowser } from '../support/browsers.js';
 import { type Site, serve } from '../support/site.js';
 
 const root = new URL('../../', import.meta.url).pathname;
+
+/** A suite for each browser, skipped where there is none. */
+export function describeIn(title: string, suite: (kind: TestBrowser) => void): void {
+  for (const kind of BROWSERS) {
+    const why = kind.missing ? ` (skipped: ${kind.missing})` : '';
+    describe.skipIf(kind.missing)(`${title}, in ${kind.name}${why}`, () => suite(kind));
+  }
+}
 
 /** The gate that the page begins with, of few calibration images. */
 export async function makeGate(engine: Engine): Promise<Gate> {
