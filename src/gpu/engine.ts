@@ -7,6 +7,7 @@ import {
   specialise,
 } from '../kernels/dispatch.js';
 import { checkBindings, requireUsage, type Slot, slotsOf, USAGE } from './bindings.js';
+import { compileAhead } from './compile-ahead.js';
 import { MATRIX_FEATURES, matricesOf } from './matrices.js';
 import type { Tuner } from './tuner.js';
 
@@ -69,6 +70,7 @@ export class Engine {
   private lost: string | undefined;
   private failure: DeviceError | undefined;
   private readonly owned: { gpu: GPU; adapter: GPUAdapter } | undefined;
+  private readonly options: EngineOptions;
   /** Done when all error scopes so far have told what they caught. */
   private scopes: Promise<unknown> = Promise.resolve();
   private readonly pipelines = new Map<string, { slots: readonly Slot[]; pipeline: Promise<GPUComputePipeline> }>();
@@ -79,12 +81,13 @@ export class Engine {
 
   private constructor(
     device: GPUDevice,
-    { tuner }: EngineOptions,
+    options: EngineOptions,
     owned?: { gpu: GPU; adapter: GPUAdapter },
     awaiting?: Awaiting,
   ) {
     this.device = device;
-    this.tuner = tuner;
+    this.tuner = options.tuner;
+    this.options = options;
     this.awaiting = awaiting && this.adapter.software ? awaiting : (calls) => calls();
     // Kept because Dawn's Node binding frees the instance, and all that hangs on it, with the last JavaScript reference.
     this.owned = owned;
@@ -351,6 +354,17 @@ export class Engine {
       }),
     );
     return { shader, pipeline, bindGroup, workgroups };
+  }
+
+  /**
+   * Have the driver compile kernels that it would compile when they first run, with the help of a second device, where that is faster
+   * ({@link compileAhead}). On a lent device they wait for their first run.
+   */
+  async compileAhead(dispatches: readonly Dispatch<Storage>[], prepared: readonly PreparedDispatch[]): Promise<void> {
+    const { owned, options, awaiting } = this;
+    if (!owned || !this.traits.llvm) return;
+    const kernels = dispatches.map((dispatch, i) => ({ dispatch, prepared: prepared[i]! }));
+    await compileAhead(this, kernels, () => Engine.open(owned.gpu, options, awaiting));
   }
 
   /**
