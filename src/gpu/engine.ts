@@ -71,6 +71,8 @@ export class Engine {
   private failure: DeviceError | undefined;
   private readonly owned: { gpu: GPU; adapter: GPUAdapter } | undefined;
   private readonly options: EngineOptions;
+  /** Compiled ahead. */
+  private readonly ahead = new WeakSet<GPUComputePipeline>();
   /** Done when all error scopes so far have told what they caught. */
   private scopes: Promise<unknown> = Promise.resolve();
   private readonly pipelines = new Map<string, { slots: readonly Slot[]; pipeline: Promise<GPUComputePipeline> }>();
@@ -179,12 +181,12 @@ export class Engine {
     const { features } = this.device;
     const info = this.device.adapterInfo as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
     if (!this.adapter.software) return { workgroupMemory: true };
-    const swiftshader = /swiftshader/i.test(nameOf(info));
-    // Firefox names no adapter; the software that it computes on is lavapipe.
-    const llvm = !swiftshader;
+    // Firefox, which names no adapter, has no other software on Linux.
+    const name = nameOf(info);
+    const llvm = /llvmpipe|lavapipe|^ *$/i.test(name);
     if (!features.has('subgroups')) return { llvm };
     // Where lavapipe's vectors have 4 lanes, exchanging takes longer than reading does.
-    const lanes = swiftshader ? 4 : 8;
+    const lanes = /swiftshader/i.test(name) ? 4 : 8;
     return info.subgroupMinSize === lanes && info.subgroupMaxSize === lanes ? { lanes, llvm } : { llvm };
   }
 
@@ -357,14 +359,22 @@ export class Engine {
   }
 
   /**
-   * Have the driver compile kernels that it would compile when they first run, with the help of a second device, where that is faster
-   * ({@link compileAhead}). On a lent device they wait for their first run.
+   * Have lavapipe compile kernels before they first run. On a lent device they wait for that.
+   * @internal
    */
-  async compileAhead(dispatches: readonly Dispatch<Storage>[], prepared: readonly PreparedDispatch[]): Promise<void> {
+  async compileAhead(kernels: readonly Dispatch<unknown>[]): Promise<void> {
     const { owned, options, awaiting } = this;
     if (!owned || !this.traits.llvm) return;
-    const kernels = dispatches.map((dispatch, i) => ({ dispatch, prepared: prepared[i]! }));
-    await compileAhead(this, kernels, () => Engine.open(owned.gpu, options, awaiting));
+    const fresh = new Map<GPUComputePipeline, Dispatch<unknown>>();
+    for (const kernel of kernels) {
+      const pipeline = await this.pipeline(kernel);
+      if (!this.ahead.has(pipeline)) fresh.set(pipeline, kernel);
+      this.ahead.add(pipeline);
+    }
+    // What it fails at is compiled in the first run; a lost device says so itself.
+    await compileAhead(this, [...fresh.values()], () => Engine.open(owned.gpu, options, awaiting)).catch(
+      () => undefined,
+    );
   }
 
   /**

@@ -80,10 +80,10 @@ export class Program {
     }
     const storages = new Map<Tensor, Storage>();
     try {
-      const given = new Map([...bindings].map(([tensor, storage]) => [places.get(tensor)?.slot, storage]));
+      const bound = new Map([...bindings].map(([tensor, storage]) => [places.get(tensor)?.slot, storage]));
       const starts = slots.map((size, slot) => {
         const { name, shape } = largest.get(slot)!;
-        return given.get(slot) ?? { buffer: owned.create(`${name} (${showShape(shape)})`, size), offset: 0 };
+        return bound.get(slot) ?? { buffer: owned.create(`${name} (${showShape(shape)})`, size), offset: 0 };
       });
       for (const [tensor, { slot, offset }] of places) {
         const start = starts[slot]!;
@@ -91,8 +91,8 @@ export class Program {
       }
       for (const input of graph.inputs) {
         const size = sizeOf(input.shape) * 4;
-        const given = bindings.get(input);
-        storages.set(input, given ?? { buffer: owned.create(input.name, size), offset: 0, size });
+        const bound = bindings.get(input);
+        storages.set(input, bound ?? { buffer: owned.create(input.name, size), offset: 0, size });
       }
       const storageOf = (tensor: Tensor): Storage => {
         const known = storages.get(tensor);
@@ -103,9 +103,10 @@ export class Program {
         storages.set(tensor, storage);
         return storage;
       };
-      const bound = dispatches.map((dispatch) => ({ ...dispatch, bindings: dispatch.bindings.map(storageOf) }));
-      const prepared = await Promise.all(bound.map((dispatch) => engine.prepare(dispatch)));
-      await engine.compileAhead(bound, prepared);
+      const prepared = await Promise.all(
+        dispatches.map((dispatch) => engine.prepare({ ...dispatch, bindings: dispatch.bindings.map(storageOf) })),
+      );
+      await engine.compileAhead(dispatches);
       await engine.settle();
       return new Program(engine, prepared, storages, owned, peakBytes);
     } catch (error) {

@@ -157,9 +157,9 @@ it('tells which adapter it runs on', () => {
 });
 
 it.each([
-  ['lavapipe in Chromium, of before adapters said so', { description: 'llvmpipe (LLVM 15.0.6)' }, true],
+  ['lavapipe before isFallbackAdapter', { description: 'llvmpipe (LLVM 15.0.6)' }, true],
   ['SwiftShader in Chromium', { vendor: 'google', architecture: 'swiftshader', isFallbackAdapter: true }, true],
-  ['any in Firefox', { isFallbackAdapter: true }, true],
+  ['software in Firefox', { isFallbackAdapter: true }, true],
   ['a GPU in Firefox', { isFallbackAdapter: false }, false],
   ['a GPU in Chromium', { vendor: 'nvidia', architecture: 'hopper', isFallbackAdapter: false }, false],
 ])('knows software from a GPU: %s', (_, told, software) => {

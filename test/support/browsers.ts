@@ -1,4 +1,5 @@
-/** Browsers for tests, headless and with WebGPU on software. Their pages are on http://127.0.0.1, and no network is needed. */
+/** Headless browsers with WebGPU, for tests. Their pages are on http://127.0.0.1, and no network is needed. */
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Browser, type BrowserType, chromium, firefox, type LaunchOptions } from 'playwright-core';
@@ -6,8 +7,6 @@ import { vulkanManifests } from '../../src/node/vulkan.js';
 
 export interface TestBrowser {
   readonly name: string;
-  /** Where it is: what an environment variable of its name (in capitals) says, else the first in the search path. */
-  readonly executable: string | undefined;
   /** Why tests in it are skipped, if they are. */
   readonly missing: string | undefined;
   readonly type: BrowserType;
@@ -25,6 +24,7 @@ export function launch(browser: TestBrowser, settings?: Parameters<TestBrowser['
   return browser.type.launch(browser.options(settings));
 }
 
+/** What an environment variable says, where it is set; else the first in the search path. */
 function find(variable: string, names: readonly string[], applications: readonly string[]): string | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter);
   const paths = [...folders.flatMap((folder) => names.map((name) => join(folder, name))), ...applications];
@@ -43,7 +43,6 @@ const chromiumAt = find(
 /** On its own SwiftShader. */
 export const CHROMIUM: TestBrowser = {
   name: 'Chromium',
-  executable: chromiumAt,
   missing: chromiumAt ? undefined : 'no Chromium',
   type: chromium,
   options: ({ camera = false, adapter = true, ...rest } = {}) => ({
@@ -66,25 +65,34 @@ export const CHROMIUM: TestBrowser = {
 
 const firefoxAt = find('FIREFOX', ['firefox', 'firefox-esr'], ['/Applications/Firefox.app/Contents/MacOS/firefox']);
 
-/** On the system's Vulkan driver, where that is Linux: it has no WebGPU of its own. */
+/** The first version that is tested. */
+const LEAST_FIREFOX = 153;
+
+function whyNoFirefox(): string | undefined {
+  if (!firefoxAt) return 'no Firefox';
+  // SwiftShader, where tests in Node run on it, is too slow without subgroups.
+  const drivers = process.platform === 'linux' && vulkanManifests().filter((path) => !/swiftshader/i.test(path));
+  if (drivers && drivers.length === 0) return 'no Vulkan driver for Firefox';
+  const version = execFileSync(firefoxAt, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const [major] = version.match(/\d+/) ?? [0];
+  return Number(major) < LEAST_FIREFOX ? `Firefox ${major} is older than ${LEAST_FIREFOX}` : undefined;
+}
+
+/** On the system's Vulkan driver, where that is Linux: it brings no adapter of its own. */
 export const FIREFOX: TestBrowser = {
   name: 'Firefox',
-  executable: firefoxAt,
-  missing: !firefoxAt
-    ? 'no Firefox'
-    : process.platform === 'linux' && vulkanManifests().length === 0
-      ? 'no Vulkan driver for Firefox'
-      : undefined,
+  missing: whyNoFirefox(),
   type: firefox,
   options: ({ camera = false, adapter = true, ...rest } = {}) => ({
     ...rest,
     // Firefox as it is published; playwright's own can be downloaded only.
     channel: 'moz-firefox',
     executablePath: firefoxAt!,
+    env: { ...process.env, ...(adapter ? {} : { VK_DRIVER_FILES: '/none', VK_ICD_FILENAMES: '/none' }) },
     firefoxUserPrefs: {
       'dom.webgpu.enabled': true,
       // Software adapters are on it.
-      'gfx.webgpu.ignore-blocklist': adapter,
+      'gfx.webgpu.ignore-blocklist': true,
       ...(camera ? { 'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true } : {}),
     },
   }),

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
@@ -56,7 +56,7 @@ describeIn('the page', (kind) => {
     if (downloadsPath) rmSync(downloadsPath, { recursive: true });
   });
 
-  /** Into a field of fine-tuning. Of a number, `fill` would keep in Firefox what is there. */
+  /** Into a field of fine-tuning. In Firefox `fill` does not clear a number's. */
   async function typeOver(name: string, text: string) {
     await page.press(`[name=${name}]`, 'ControlOrMeta+a');
     await page.keyboard.type(text);
@@ -70,13 +70,16 @@ describeIn('the page', (kind) => {
       expect(download.suggestedFilename()).toBe(name);
       return new Uint8Array(readFileSync(await download.path()));
     }
-    // playwright overlooks Firefox's, which keep their names.
+    // playwright reports no downloads of Firefox; their files keep their names.
     await page.click(button);
-    await expect.poll(() => readdirSync(downloadsPath), { timeout: 30_000 }).toEqual([name]);
-    return new Uint8Array(readFileSync(join(downloadsPath, name)));
+    const path = join(downloadsPath, name);
+    // While it is written, there is another file, and this one is empty.
+    const done = () => readdirSync(downloadsPath).length === 1 && existsSync(path) && statSync(path).size > 0;
+    await expect.poll(done, { timeout: 30_000 }).toBe(true);
+    return new Uint8Array(readFileSync(path));
   }
 
-  /** What the gate says in Node, on another driver. @param from the first of the eight embedded images of each set */
+  /** What the gate says in Node, by Dawn and on another driver than Chromium's. @param from the first of the eight embedded images of each set */
   async function inNode(gate: Gate, accept: number, from: number) {
     const detector = await Detector.of(engine, gate);
     detector.accept(accept);

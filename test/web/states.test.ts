@@ -73,11 +73,12 @@ describeIn("the page's states and access", (kind) => {
         }
         document.querySelector('details')!.open = true;
       });
-      const [content, window] = await page.evaluate(() => {
+      const widths = await page.evaluate(() => {
         const { scrollWidth, clientWidth } = document.documentElement;
-        return [scrollWidth, clientWidth];
+        return { window: innerWidth, content: scrollWidth, room: clientWidth };
       });
-      expect(content).toBe(window);
+      expect(widths.window).toBe(360);
+      expect(widths.content).toBe(widths.room);
       expect(await page.evaluate(findLowContrast)).toEqual([]);
       await page.close();
     },
