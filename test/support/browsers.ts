@@ -1,5 +1,5 @@
 /** Headless browsers with WebGPU, for tests. Their pages are on http://127.0.0.1, and no network is needed. */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Browser, type BrowserType, chromium, firefox, type LaunchOptions } from 'playwright-core';
@@ -73,9 +73,9 @@ function whyNoFirefox(): string | undefined {
   // SwiftShader, where tests in Node run on it, is too slow without subgroups.
   const drivers = process.platform === 'linux' && vulkanManifests().filter((path) => !/swiftshader/i.test(path));
   if (drivers && drivers.length === 0) return 'no Vulkan driver for Firefox';
-  const version = execFileSync(firefoxAt, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  const [major] = version.match(/\d+/) ?? [0];
-  return Number(major) < LEAST_FIREFOX ? `Firefox ${major} is older than ${LEAST_FIREFOX}` : undefined;
+  const version = /\d+/.exec(spawnSync(firefoxAt, ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[0];
+  if (!version) return 'a Firefox that does not say its version';
+  return Number(version) < LEAST_FIREFOX ? `Firefox ${version} is older than ${LEAST_FIREFOX}` : undefined;
 }
 
 /** On the system's Vulkan driver, where that is Linux: it brings no adapter of its own. */
