@@ -1,6 +1,14 @@
-import { type Dispatch, specialise } from '../kernels/dispatch.js';
+import type { Dispatch } from '../kernels/dispatch.js';
 import { USAGE } from './bindings.js';
 import type { Engine } from './engine.js';
+
+export interface UncompiledKernel {
+  readonly kernel: Dispatch<unknown>;
+  /** On the program's device. */
+  readonly pipeline: GPUComputePipeline;
+  /** Of its source, with which the time to compile grows. */
+  readonly length: number;
+}
 
 /** A large kernel that takes less than these milliseconds was in the driver's cache, so the others are there, too. */
 const CACHED_MS = 100;
@@ -17,28 +25,31 @@ const SCRATCH_BYTES = 65_536;
  */
 export async function compileAhead(
   engine: Engine,
-  kernels: readonly Dispatch<unknown>[],
+  kernels: readonly UncompiledKernel[],
   openHelper: () => Promise<Engine>,
 ): Promise<void> {
-  // The time to compile grows with the length of the source.
-  const lengths = new Map(kernels.map((kernel) => [kernel, specialise(kernel).length]));
-  const rest = kernels.toSorted((a, b) => lengths.get(b)! - lengths.get(a)!);
+  const rest = kernels.toSorted((a, b) => b.length - a.length);
   const largest = rest.shift();
   if (rest.length < LEAST_KERNELS - 1) return;
   await engine.submitted();
   const begin = performance.now();
-  await compile(engine, [largest!]);
+  const own = ({ pipeline }: UncompiledKernel) => pipeline;
+  await compile(engine, [largest!], own);
   if (performance.now() - begin < CACHED_MS) return;
   const help = async () => {
     const helper = await openHelper();
-    await compile(helper, rest).finally(() => helper.destroy());
+    await compile(helper, rest, ({ kernel }) => helper.pipeline(kernel)).finally(() => helper.destroy());
   };
   // The engine's device compiles what the helper does not.
-  await Promise.all([compile(engine, rest), help().catch(() => undefined)]);
+  await Promise.all([compile(engine, rest, own), help().catch(() => undefined)]);
 }
 
 /** Dispatch kernels with no workgroups, one after the other, until the list, which others may share, is empty. */
-async function compile(engine: Engine, kernels: Dispatch<unknown>[]): Promise<void> {
+async function compile(
+  engine: Engine,
+  kernels: UncompiledKernel[],
+  pipelineOf: (kernel: UncompiledKernel) => GPUComputePipeline | Promise<GPUComputePipeline>,
+): Promise<void> {
   const { device } = engine;
   // Not the program's own: its host may have mapped them for now.
   const scratch: GPUBuffer[] = [];
@@ -50,10 +61,11 @@ async function compile(engine: Engine, kernels: Dispatch<unknown>[]): Promise<vo
   // Dawn warns of dispatchWorkgroups(0).
   const none = create(12, USAGE.INDIRECT);
   try {
-    for (let kernel = kernels.shift(); kernel; kernel = kernels.shift()) {
-      const pipeline = await engine.pipeline(kernel);
-      while (scratch.length <= kernel.bindings.length) create(SCRATCH_BYTES, USAGE.STORAGE | USAGE.UNIFORM);
-      const entries = kernel.bindings.map((_, binding) => ({ binding, resource: { buffer: scratch[binding + 1]! } }));
+    for (let next = kernels.shift(); next; next = kernels.shift()) {
+      const pipeline = await pipelineOf(next);
+      const { bindings } = next.kernel;
+      while (scratch.length <= bindings.length) create(SCRATCH_BYTES, USAGE.STORAGE | USAGE.UNIFORM);
+      const entries = bindings.map((_, binding) => ({ binding, resource: { buffer: scratch[binding + 1]! } }));
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       pass.setPipeline(pipeline);

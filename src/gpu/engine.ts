@@ -7,7 +7,7 @@ import {
   specialise,
 } from '../kernels/dispatch.js';
 import { checkBindings, requireUsage, type Slot, slotsOf, USAGE } from './bindings.js';
-import { compileAhead } from './compile-ahead.js';
+import { compileAhead, type UncompiledKernel } from './compile-ahead.js';
 import { MATRIX_FEATURES, matricesOf } from './matrices.js';
 import type { Tuner } from './tuner.js';
 
@@ -71,8 +71,8 @@ export class Engine {
   private failure: DeviceError | undefined;
   private readonly owned: { gpu: GPU; adapter: GPUAdapter } | undefined;
   private readonly options: EngineOptions;
-  /** Compiled ahead. */
-  private readonly ahead = new WeakSet<GPUComputePipeline>();
+  /** Of pipelines that were not compiled ahead, the lengths of their sources. */
+  private readonly fresh = new WeakMap<GPUComputePipeline, number>();
   /** Done when all error scopes so far have told what they caught. */
   private scopes: Promise<unknown> = Promise.resolve();
   private readonly pipelines = new Map<string, { slots: readonly Slot[]; pipeline: Promise<GPUComputePipeline> }>();
@@ -331,6 +331,10 @@ export class Engine {
         this.check();
         throw new DeviceError(`shader ${shader} does not compile on this device: ${error.message}`);
       });
+      pipeline.then(
+        (made) => this.fresh.set(made, code.length),
+        () => undefined,
+      );
       compiled = { slots: slotsOf(code), pipeline };
       this.pipelines.set(code, compiled);
     }
@@ -359,22 +363,20 @@ export class Engine {
   }
 
   /**
-   * Have lavapipe compile kernels before they first run. On a lent device they wait for that.
+   * Have lavapipe compile kernels, as they were prepared, before they first run. On a lent device they wait for that.
    * @internal
    */
-  async compileAhead(kernels: readonly Dispatch<unknown>[]): Promise<void> {
+  async compileAhead(kernels: readonly Dispatch<unknown>[], prepared: readonly PreparedDispatch[]): Promise<void> {
     const { owned, options, awaiting } = this;
     if (!owned || !this.traits.llvm) return;
-    const fresh = new Map<GPUComputePipeline, Dispatch<unknown>>();
-    for (const kernel of kernels) {
-      const pipeline = await this.pipeline(kernel);
-      if (!this.ahead.has(pipeline)) fresh.set(pipeline, kernel);
-      this.ahead.add(pipeline);
+    const ahead: UncompiledKernel[] = [];
+    for (const [i, { pipeline }] of prepared.entries()) {
+      const length = this.fresh.get(pipeline);
+      if (length !== undefined) ahead.push({ kernel: kernels[i]!, pipeline, length });
+      this.fresh.delete(pipeline);
     }
     // What it fails at is compiled in the first run; a lost device says so itself.
-    await compileAhead(this, [...fresh.values()], () => Engine.open(owned.gpu, options, awaiting)).catch(
-      () => undefined,
-    );
+    await compileAhead(this, ahead, () => Engine.open(owned.gpu, options, awaiting)).catch(() => undefined);
   }
 
   /**

@@ -106,7 +106,7 @@ export class Program {
       const prepared = await Promise.all(
         dispatches.map((dispatch) => engine.prepare({ ...dispatch, bindings: dispatch.bindings.map(storageOf) })),
       );
-      await engine.compileAhead(dispatches);
+      await engine.compileAhead(dispatches, prepared);
       await engine.settle();
       return new Program(engine, prepared, storages, owned, peakBytes);
     } catch (error) {

@@ -1,6 +1,6 @@
 /** The package as its users get it: packed, and installed into a project of its own. */
 import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
@@ -11,6 +11,7 @@ import { readStateDict } from '../../src/formats/state-dict.js';
 import { encodeGate } from '../../src/gate/gate-file.js';
 import { SHADERS } from '../../src/kernels/shaders.js';
 import { decodeNetwork } from '../../src/nn/network-file.js';
+import { findExecutable } from '../support/executable.js';
 import { installInto, pack, ROOT, run, temporaryFolder, tool } from './support/install.js';
 
 const folder = temporaryFolder();
@@ -188,10 +189,7 @@ describe('the README’s snippets', () => {
 });
 
 /** What `DENO` names, else the one in the search path (.ci/install-deno.sh). */
-const deno = [
-  process.env.DENO,
-  ...(process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'deno')),
-].find((path) => path && existsSync(path));
+const deno = findExecutable('DENO', ['deno']);
 
 describe.skipIf(!deno)(`in Deno${deno ? '' : ' (skipped: no deno)'}`, () => {
   it.each(snippets.map((code, i) => ({ n: i + 1, first: code.split('\n')[0]! })))('$n runs: $first', ({ n }) => {

@@ -1,9 +1,8 @@
 /** Headless browsers with WebGPU, for tests. Their pages are on http://127.0.0.1, and no network is needed. */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { type Browser, type BrowserType, chromium, firefox, type LaunchOptions } from 'playwright-core';
 import { vulkanManifests } from '../../src/node/vulkan.js';
+import { findExecutable } from './executable.js';
 
 export interface TestBrowser {
   readonly name: string;
@@ -24,14 +23,7 @@ export function launch(browser: TestBrowser, settings?: Parameters<TestBrowser['
   return browser.type.launch(browser.options(settings));
 }
 
-/** What an environment variable says, where it is set; else the first in the search path. */
-function find(variable: string, names: readonly string[], applications: readonly string[]): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  const paths = [...folders.flatMap((folder) => names.map((name) => join(folder, name))), ...applications];
-  return process.env[variable] ?? paths.find(existsSync);
-}
-
-const chromiumAt = find(
+const chromiumAt = findExecutable(
   'CHROMIUM',
   ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
   [
@@ -63,7 +55,11 @@ export const CHROMIUM: TestBrowser = {
   }),
 };
 
-const firefoxAt = find('FIREFOX', ['firefox', 'firefox-esr'], ['/Applications/Firefox.app/Contents/MacOS/firefox']);
+const firefoxAt = findExecutable(
+  'FIREFOX',
+  ['firefox', 'firefox-esr'],
+  ['/Applications/Firefox.app/Contents/MacOS/firefox'],
+);
 
 /** The first version that is tested. */
 const LEAST_FIREFOX = 153;
