@@ -12,6 +12,7 @@ const CHANNELS = 4;
 const EPSILON = 1e-5;
 const CHUNKS = 1;
 const BACKWARD = false;
+const TOGETHER = 4;   // chunks that a lane reads at once
 const MERGED = 768;   // WORKGROUP * 3
 const WORKGROUP = 256;
 
@@ -67,8 +68,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   const VECS = CHANNELS / WIDTH;
   let c = group.x;
   var own = Moments(0.0, Vec(), Vec());
-  for (var chunk = lane; chunk < CHUNKS; chunk += WORKGROUP) {
-    own = combine(own, momentsOf(chunk, c));
+  for (var chunk = lane; chunk < CHUNKS; chunk += TOGETHER * WORKGROUP) {
+    // Reads together, so that a GPU waits once for all.
+    var read = array<Moments, TOGETHER>();
+    // unroll
+    for (var u = 0; u < TOGETHER; u++) {
+      read[u] = momentsOf(min(chunk + u * WORKGROUP, CHUNKS - 1), c);
+    }
+    // unroll
+    for (var u = 0; u < TOGETHER; u++) {
+      if (chunk + u * WORKGROUP < CHUNKS) {
+        own = combine(own, read[u]);
+      }
+    }
   }
   keep(lane, own);
   for (var half = WORKGROUP / 2u; half > 0; half /= 2) {

@@ -20,7 +20,11 @@ const MAX_WORKGROUP_MEMORY = 16384;
 
 /** What decides about fusing beside the graph. */
 export interface FusionOptions {
-  /** Never two kernels with large register tiles in one shader: LLVM, by which software drivers compile, takes long enough for each. */
+  /**
+   * Of kernels with large register tiles, a shader has one beside smaller ones: LLVM, by which software drivers compile, takes long
+   * enough for each. On a GPU such a kernel stays alone: side by side it is a function that no longer sees the ranges of its indices, so
+   * workgroup memory is read with bounds checks, and it runs in fewer registers.
+   */
   readonly softwareCompiler?: boolean;
 }
 
@@ -49,8 +53,9 @@ export function fuse(
   const fused: Entry[] = [];
   const waiting: Entry[] = [];
   const joined = (a: Entry | undefined, b: Entry) => {
-    const apart = a && softwareCompiler && hasLargeTile(a) && hasLargeTile(b);
-    return a && !apart ? join(a, b, root) : undefined;
+    if (!a) return undefined;
+    const apart = softwareCompiler ? hasLargeTile(a) && hasLargeTile(b) : hasLargeTile(a) || hasLargeTile(b);
+    return apart ? undefined : join(a, b, root);
   };
   const place = (entry: Entry) => {
     for (const at of [besideOf(entry, fused, root), fused.length - 1]) {

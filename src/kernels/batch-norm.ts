@@ -1,4 +1,13 @@
-import { type Dispatch, grid, MAX_WORKGROUPS, SOFTWARE_WORKGROUPS, vectorWidth, WORKGROUP } from './dispatch.js';
+import {
+  type DeviceTraits,
+  type Dispatch,
+  grid,
+  MAX_WORKGROUPS,
+  SOFTWARE_WORKGROUPS,
+  sharing,
+  vectorWidth,
+  WORKGROUP,
+} from './dispatch.js';
 
 /** Channels-last data seen as a matrix: `rows` = N·H·W. */
 export interface BatchNormShape {
@@ -18,12 +27,23 @@ export type BatchNormKernel = BatchNormFold & { readonly float16?: boolean | und
 /** PyTorch's: added to the variance. */
 export const BATCH_NORM_EPSILON = 1e-5;
 
+/** Chunks of rows on a software adapter and, as many as keep it busy, on a GPU, where a workgroup takes one or two. */
 const MAX_CHUNKS = 128;
+const MAX_CHUNKS_OF_GPU = 1024;
+const LEAST_ROWS_OF_GPU = 32;
 
-/** Into how many chunks rows are cut that are reduced apart: at most 128, none empty. */
-export function batchNormChunks({ rows }: { readonly rows: number }): number {
-  return Math.ceil(rows / Math.ceil(rows / MAX_CHUNKS));
+/** Into how many chunks rows are cut that are reduced apart: none empty, and at most 128, or 1024 on a GPU (`workgroupMemory`). */
+export function batchNormChunks(
+  { rows }: { readonly rows: number },
+  { workgroupMemory = false }: DeviceTraits = {},
+): number {
+  const most = workgroupMemory ? Math.min(MAX_CHUNKS_OF_GPU, Math.ceil(rows / LEAST_ROWS_OF_GPU)) : MAX_CHUNKS;
+  return Math.ceil(rows / Math.ceil(rows / most));
 }
+
+/** The most of those chunks that there are on any device. */
+export const batchNormMostChunks = (shape: { readonly rows: number }): number =>
+  Math.max(batchNormChunks(shape), batchNormChunks(shape, { workgroupMemory: true }));
 
 /** Of the shaders that fold ReLU and dropout in. */
 export const foldConstants = ({ relu, dropout }: BatchNormFold) => ({
@@ -34,9 +54,14 @@ export const foldConstants = ({ relu, dropout }: BatchNormFold) => ({
 
 const kernelConstants = ({ float16 = false, ...fold }: BatchNormKernel) => ({ ...foldConstants(fold), HALF: float16 });
 
-/** Constants and workgroups of the kernels with an invocation for each chunk and vector of channels. */
-function overChunks({ rows, channels }: BatchNormShape, chunks: number) {
+/** How rows are cut that are reduced apart. `chunks`: of {@link batchNormChunks} unless given. */
+type Chunking = DeviceTraits & { readonly chunks?: number | undefined };
+
+/** Constants and workgroups of the kernels with an invocation, or on a GPU several, for each chunk and vector of channels. */
+function overChunks({ rows, channels }: BatchNormShape, { workgroupMemory = false, ...given }: Chunking) {
   const width = vectorWidth(channels);
+  const chunks = given.chunks ?? batchNormChunks({ rows }, { workgroupMemory });
+  const shared = sharing(workgroupMemory);
   return {
     constants: {
       WIDTH: width,
@@ -44,9 +69,11 @@ function overChunks({ rows, channels }: BatchNormShape, chunks: number) {
       CHANNELS: channels,
       CHUNKS: chunks,
       ROWS_PER_CHUNK: Math.ceil(rows / chunks),
+      ...shared,
+      FOUND: 2 * WORKGROUP,
       WORKGROUP,
     },
-    workgroups: [Math.ceil((chunks * channels) / width / WORKGROUP), 1, 1] as const,
+    workgroups: grid(((chunks * channels) / width) * shared.LANES),
   };
 }
 
@@ -57,9 +84,9 @@ function overChunks({ rows, channels }: BatchNormShape, chunks: number) {
 export function batchNormPartials<B>(
   shape: BatchNormShape,
   { x, partials }: { x: B; partials: B },
-  { chunks = batchNormChunks(shape), float16 = false }: { chunks?: number; float16?: boolean | undefined } = {},
+  { float16 = false, ...chunking }: Chunking & { float16?: boolean | undefined } = {},
 ): Dispatch<B> {
-  const { constants, workgroups } = overChunks(shape, chunks);
+  const { constants, workgroups } = overChunks(shape, chunking);
   return {
     shader: 'batch_norm_partials',
     constants: { ...constants, HALF: float16 },
@@ -227,9 +254,9 @@ export function batchNormBackwardPartials<B>(
   shape: BatchNormShape,
   fold: BatchNormKernel,
   b: { x: B; gradient: B; figures: B; step?: B | undefined; partials: B },
-  { pooled, chunks = batchNormChunks(shape) }: { pooled?: { positions: number; y: B }; chunks?: number } = {},
+  { pooled, ...chunking }: Chunking & { pooled?: { positions: number; y: B } } = {},
 ): Dispatch<B> {
-  const { constants, workgroups } = overChunks(shape, chunks);
+  const { constants, workgroups } = overChunks(shape, chunking);
   return {
     shader: 'batch_norm_backward_partials',
     constants: {

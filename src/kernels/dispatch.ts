@@ -67,6 +67,13 @@ export function striding(count: number): {
   return { constants: { TURNS, WORKGROUP }, workgroups: grid(count, TURNS * WORKGROUP) };
 }
 
+/** Invocations that share what one adds up elsewhere, on a GPU, and what each reads at once. */
+const SHARING = { LANES: 8, SHARED: true, TOGETHER: 4 } as const;
+const APART = { LANES: 1, SHARED: false, TOGETHER: 1 } as const;
+
+/** Constants of kernels whose invocations can share a sum. */
+export const sharing = (shared: boolean) => (shared ? SHARING : APART);
+
 /** The largest of `candidates` (descending) that divides `n`. */
 export function largestDivisor(n: number, candidates: readonly number[]): number {
   return candidates.find((candidate) => n % candidate === 0) ?? 1;

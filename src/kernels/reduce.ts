@@ -1,14 +1,25 @@
-import { type Dispatch, grid, vectorWidth, WORKGROUP } from './dispatch.js';
+import { type DeviceTraits, type Dispatch, grid, sharing, vectorWidth, WORKGROUP } from './dispatch.js';
 
-/** y[i] = sum over s of x[s, i], in order: `x` is [count, size]. */
-export function sumLeading<B>({ count, size }: { count: number; size: number }, { x, y }: { x: B; y: B }): Dispatch<B> {
+/**
+ * y[i] = sum over s of x[s, i]: `x` is [count, size]. In order of s, and with `workgroupMemory` for GPUs, which share long sums.
+ */
+export function sumLeading<B>(
+  { count, size }: { count: number; size: number },
+  { x, y }: { x: B; y: B },
+  { workgroupMemory = false }: DeviceTraits = {},
+): Dispatch<B> {
+  const vectors = size / vectorWidth(size);
+  const shared = sharing(workgroupMemory && count >= LEAST_SHARED);
   return {
     shader: 'sum_leading',
-    constants: { WIDTH: vectorWidth(size), COUNT: count, SIZE: size, WORKGROUP },
+    constants: { WIDTH: vectorWidth(size), COUNT: count, SIZE: size, ...shared, WORKGROUP },
     bindings: [x, y],
-    workgroups: [Math.ceil(size / vectorWidth(size) / WORKGROUP), 1, 1],
+    workgroups: [Math.ceil((vectors * shared.LANES) / WORKGROUP), 1, 1],
   };
 }
+
+/** Summands from which on several invocations share a sum. */
+const LEAST_SHARED = 32;
 
 /** [batch, positions, channels], height and width joined. */
 export interface PoolShape {

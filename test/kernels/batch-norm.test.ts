@@ -50,8 +50,9 @@ async function training(
   x: Float32Array,
   { gamma, beta }: { gamma: Float32Array; beta: Float32Array },
   fold: BatchNormFold,
-  { chunks = batchNormChunks({ rows: x.length / gamma.length }), apart = false, workgroupMemory = false } = {},
+  { apart = false, workgroupMemory = false, ...given }: { apart?: boolean; workgroupMemory?: boolean; chunks?: number } = {},
 ) {
+  const chunks = given.chunks ?? batchNormChunks({ rows: x.length / gamma.length }, { workgroupMemory });
   const channels = gamma.length;
   const shape = { rows: x.length / channels, channels };
   return runKernel(
@@ -67,7 +68,7 @@ async function training(
       figures: output(4 * channels),
     },
     (names) => [
-      batchNormPartials(shape, names, { chunks }),
+      batchNormPartials(shape, names, { chunks, workgroupMemory }),
       ...(apart
         ? [batchNormMerge(shape, chunks, names), batchNormApplyFixed(shape, fold, names)]
         : [batchNormApply(shape, { ...fold, chunks, workgroupMemory }, names)]),
@@ -87,8 +88,12 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
   const deviation = batch.variance.map((v) => 1 / Math.sqrt(v + reference.EPSILON));
   const figures = [...batch.mean, ...deviation.map((d, c) => d * gamma[c]!), ...beta, ...deviation];
 
-  it.each([{ apart: false }, { apart: true }])('takes the statistics, apart $apart', async ({ apart }) => {
-    const taken = await training(x, { gamma, beta }, PLAIN, { apart });
+  it.each([
+    { apart: false },
+    { apart: true },
+    { apart: true, workgroupMemory: true },
+  ])('takes the statistics, %j', async (way) => {
+    const taken = await training(x, { gamma, beta }, PLAIN, way);
     // Of one row the variance is 0, and so must be what is found.
     expectClose(taken.mean, batch.mean, TOLERANCE, 'mean');
     const factor = rows > 1 ? rows / (rows - 1) : 1;
@@ -128,7 +133,7 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
     });
 
     const backward = (batchStatistics: boolean, { apart = false, workgroupMemory = false } = {}) => {
-      const chunks = batchNormChunks(shape);
+      const chunks = batchNormChunks(shape, { workgroupMemory });
       const kernel = { ...fold, batchStatistics, chunks, workgroupMemory };
       return runKernel(
         {
@@ -145,7 +150,7 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
           sums: output(2 * channels),
         },
         ({ y, sum, sums, residual, ...names }) => [
-          batchNormBackwardPartials(shape, fold, names),
+          batchNormBackwardPartials(shape, fold, names, { workgroupMemory }),
           ...(apart
             ? [
                 batchNormMergeGradients(shape, chunks, { ...names, sums }),

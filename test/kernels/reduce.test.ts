@@ -8,12 +8,16 @@ import { expectClose, f64, noise } from '../support/numbers.js';
 const TOLERANCE = 1e-6;
 
 it.each([
-  [1, 1],
-  [3, 65],
-  [300, 7],
-])('sums %i arrays of %i elements', async (count, size) => {
+  [1, 1, {}],
+  [3, 65, {}],
+  [300, 7, {}],
+  [31, 8, { workgroupMemory: true }],
+  [32, 8, { workgroupMemory: true }],
+  [300, 7, { workgroupMemory: true }],
+  [65, 260, { workgroupMemory: true }],
+])('sums %i arrays of %i elements, %j', async (count, size, traits) => {
   const x = noise(count * size, 1);
-  const { y } = await runKernel({ x, y: output(size) }, ({ x, y }) => sumLeading({ count, size }, { x, y }));
+  const { y } = await runKernel({ x, y: output(size) }, ({ x, y }) => sumLeading({ count, size }, { x, y }, traits));
   const expected = new Float64Array(size);
   x.forEach((value, i) => {
     expected[i % size] += value;

@@ -33,10 +33,15 @@ const mergesApart = (chunks: number, { workgroupMemory = false }: LoweringOption
 const partialsOp: Op<undefined> = {
   name: 'batch_norm_partials',
   float16: 0,
-  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)), 3, x!.shape.at(-1)!]],
+  outputs: ([x]) => [[kernels.batchNormMostChunks(matrix(x!)), 3, x!.shape.at(-1)!]],
   lower: ({ inputs: [x], outputs: [partials] }, _, options) => [
-    kernels.batchNormPartials(matrix(x!), { x: x!, partials: partials! }, { float16: isHalf(x!, options) }),
+    kernels.batchNormPartials(
+      matrix(x!),
+      { x: x!, partials: partials! },
+      { float16: isHalf(x!, options), workgroupMemory: options.workgroupMemory },
+    ),
   ],
+  chunks: ({ inputs: [x] }, options) => kernels.batchNormChunks(matrix(x!), options),
 };
 
 /** Inputs: x, its partials, gamma, beta and, where there is dropout, step. Outputs: y, mean, unbiased variance, figures. */
@@ -128,12 +133,14 @@ function backward(
 const backwardPartialsOp: Op<Fold> = {
   name: 'batch_norm_backward_partials',
   float16: 0,
-  outputs: ([x]) => [[kernels.batchNormChunks(matrix(x!)), 2, x!.shape.at(-1)!]],
+  outputs: ([x]) => [[kernels.batchNormMostChunks(matrix(x!)), 2, x!.shape.at(-1)!]],
   lower({ inputs: [x, gradient, figures, step], outputs: [partials], attributes }, _, options) {
     const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, gradient], options) };
     const buffers = { x: x!, gradient: gradient!, figures: figures!, step, partials: partials! };
-    return [kernels.batchNormBackwardPartials(matrix(x!), kernel, buffers)];
+    const { workgroupMemory } = options;
+    return [kernels.batchNormBackwardPartials(matrix(x!), kernel, buffers, { workgroupMemory })];
   },
+  chunks: ({ inputs: [x] }, options) => kernels.batchNormChunks(matrix(x!), options),
 };
 
 /**

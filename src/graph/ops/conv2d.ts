@@ -139,7 +139,7 @@ const backwardWeightsOp: Op<Conv2dShape> = {
     const partials = scratch([splits, ...y!.shape]);
     return [
       kernels.conv2dBackwardWeights(attributes, { x: x!, gradient: gradient!, partials }, how),
-      sumLeading({ count: splits, size: sizeOf(y!.shape) }, { x: partials, y: y! }),
+      sumLeading({ count: splits, size: sizeOf(y!.shape) }, { x: partials, y: y! }, options),
     ];
   },
 };

@@ -47,7 +47,9 @@ const matmulOp: Op<Transposition> = {
 const sumRowsOp: Op<undefined> = {
   name: 'sum_rows',
   outputs: ([x]) => [[x!.shape[1]!]],
-  lower: ({ inputs: [x], outputs: [y] }) => [sumLeading({ count: x!.shape[0]!, size: x!.shape[1]! }, { x: x!, y: y! })],
+  lower: ({ inputs: [x], outputs: [y] }, _, options) => [
+    sumLeading({ count: x!.shape[0]!, size: x!.shape[1]! }, { x: x!, y: y! }, options),
+  ],
 };
 
 /**

@@ -1,4 +1,4 @@
-import { type BatchNormFold, batchNormBackwardPartials, batchNormChunks } from '../../kernels/batch-norm.js';
+import { type BatchNormFold, batchNormBackwardPartials, batchNormChunks, batchNormMostChunks } from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/reduce.js';
 import { isHalf, type Op, requireShape, type Shape, type Tensor } from '../graph.js';
 
@@ -37,15 +37,20 @@ const poolBackwardOp: Op<{ shape: Shape; fold: BatchNormFold | undefined }> = {
     return [
       batchNormBackwardPartials({ rows: batch * positions, channels }, { ...fold, float16 }, buffers, {
         pooled: { positions, y: y! },
+        workgroupMemory: options.workgroupMemory,
       }),
     ];
+  },
+  chunks({ outputs: [y] }, options) {
+    const { batch, positions } = poolShape(y!);
+    return batchNormChunks({ rows: batch * positions }, options);
   },
   gradientSums(node, { x, figures, step, fold }) {
     const { batch, positions, channels } = poolShape(x);
     const inputs = [x, figures, ...(fold.dropout > 0 ? [step!] : [])];
     const isLater = inputs.every((input) => x.graph.isAfter(node.outputs[0]!, input));
     if (node.attributes.fold || !isLater) return undefined;
-    const chunks = batchNormChunks({ rows: batch * positions });
+    const chunks = batchNormMostChunks({ rows: batch * positions });
     return x.graph.amend(node, { inputs, attributes: { fold } }, [chunks, 2, channels]);
   },
 };
