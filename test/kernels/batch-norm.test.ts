@@ -50,7 +50,11 @@ async function training(
   x: Float32Array,
   { gamma, beta }: { gamma: Float32Array; beta: Float32Array },
   fold: BatchNormFold,
-  { apart = false, workgroupMemory = false, ...given }: { apart?: boolean; workgroupMemory?: boolean; chunks?: number } = {},
+  {
+    apart = false,
+    workgroupMemory = false,
+    ...given
+  }: { apart?: boolean; workgroupMemory?: boolean; chunks?: number } = {},
 ) {
   const chunks = given.chunks ?? batchNormChunks({ rows: x.length / gamma.length }, { workgroupMemory });
   const channels = gamma.length;
@@ -88,23 +92,22 @@ describe.each(SHAPES)('batch norm of $rows rows of $channels channels', ({ rows,
   const deviation = batch.variance.map((v) => 1 / Math.sqrt(v + reference.EPSILON));
   const figures = [...batch.mean, ...deviation.map((d, c) => d * gamma[c]!), ...beta, ...deviation];
 
-  it.each([
-    { apart: false },
-    { apart: true },
-    { apart: true, workgroupMemory: true },
-  ])('takes the statistics, %j', async (way) => {
-    const taken = await training(x, { gamma, beta }, PLAIN, way);
-    // Of one row the variance is 0, and so must be what is found.
-    expectClose(taken.mean, batch.mean, TOLERANCE, 'mean');
-    const factor = rows > 1 ? rows / (rows - 1) : 1;
-    expectClose(
-      taken.unbiased,
-      batch.variance.map((v) => v * factor),
-      TOLERANCE,
-      'unbiased variance',
-    );
-    expectClose(taken.figures, figures, TOLERANCE, 'figures');
-  });
+  it.each([{ apart: false }, { apart: true }, { apart: true, workgroupMemory: true }])(
+    'takes the statistics, %j',
+    async (way) => {
+      const taken = await training(x, { gamma, beta }, PLAIN, way);
+      // Of one row the variance is 0, and so must be what is found.
+      expectClose(taken.mean, batch.mean, TOLERANCE, 'mean');
+      const factor = rows > 1 ? rows / (rows - 1) : 1;
+      expectClose(
+        taken.unbiased,
+        batch.variance.map((v) => v * factor),
+        TOLERANCE,
+        'unbiased variance',
+      );
+      expectClose(taken.figures, figures, TOLERANCE, 'figures');
+    },
+  );
 
   const perElement = channels % 4 !== 0;
   describe.each([

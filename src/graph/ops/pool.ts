@@ -1,4 +1,9 @@
-import { type BatchNormFold, batchNormBackwardPartials, batchNormChunks, batchNormMostChunks } from '../../kernels/batch-norm.js';
+import {
+  type BatchNormFold,
+  batchNormBackwardPartials,
+  batchNormChunks,
+  batchNormMostChunks,
+} from '../../kernels/batch-norm.js';
 import * as kernels from '../../kernels/reduce.js';
 import { isHalf, type Op, requireShape, type Shape, type Tensor } from '../graph.js';
 
