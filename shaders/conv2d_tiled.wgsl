@@ -9,10 +9,14 @@ enable f16; // where HALF
 // is read from there by ACROSS, or DOWN, invocations. In backward-data with stride S, workgroup_id.z picks one of S*S parity
 // classes of output pixels; each class has its own taps, so no multiplication by zero is made.
 //
+// Where PATCHED (3x3, stride 1, a workgroup whole rows of the output) A is the input under all taps, laid once for DEPTH input
+// channels, with the halo: SEGMENTS times SPAN + 2 rows, each of PATCH_QUADS quads that begin a pixel to the left. B is then
+// their weights under all taps. An invocation reads six pixels of a row for the three taps of a filter row.
+//
 // Layouts: X, Y, R, N are NHWC, W is the forward convolution's [ky, kx, in, out] in both directions; P, FIGURES and AFFINE as in
 // conv2d, with a chunk a workgroup of each column of the grid. The host guarantees that DEPTH divides IN_C, that ACROSS *
 // COLUMNS divides OUT_VECS, and that `tile` holds A and B, and what REDUCE needs. A unit of A is a quad of four channels; one of B a
-// vector in forward, and four of four channels in backward-data.
+// vector in forward, and four of four channels in backward-data. Where PATCHED the order of additions is another, by input channel.
 // include: pcg
 alias Stored = vec4f; // unless HALF
 alias Stored = vec4h; // where HALF
@@ -21,6 +25,12 @@ const HALF = false;   // X, R, Y, Z, N are stored as float16
 // include: convolution_store
 // include: tile_shape
 const ROW_QUADS = (GRID_W + 3) / 4;
+const PATCHED = false;
+const SPAN = 1;       // rows of one image
+const SEGMENTS = 1;   // TILE_QUADS / (SPAN * ROW_QUADS)
+const PATCH_QUADS = ROW_QUADS + 1;
+const PATCH = SEGMENTS * (SPAN + 2) * PATCH_QUADS; // quads of an input channel
+const PATCH_B = DEPTH * PATCH; // where B begins in `tile`
 const ALL_QUADS = BATCH * GRID_H * ROW_QUADS;
 const WHOLE = GRID_W % 4 == 0 && OUT_W % GRID_W == 0; // no quad reaches past a row
 const SPACING = select(STRIDE, 1, BACKWARD); // of a quad's pixels in the input
@@ -48,13 +58,111 @@ fn pixelsBefore(t: i32) -> i32 {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let parity = vec2i(i32(group.z) % STRIDE, i32(group.z) / STRIDE);
-  let rows = taps(parity.y);
-  let columns = taps(parity.x);
+  let rows = taps(parity.y); // unless PATCHED
+  let columns = taps(parity.x); // unless PATCHED
   let across = i32(lane) % ACROSS;
   let down = i32(lane) / ACROSS;
   let firstQuad = i32(group.x) * TILE_QUADS;
   let firstVec = i32(group.y) * TILE_VECS;
 
+  // where PATCHED:
+  // What this invocation lays into A, quads side by side.
+  var quadAt = array<i32, A_UNITS>();
+  var left = array<i32, A_UNITS>();
+  var source = array<i32, A_UNITS>(); // of a quad's first pixel
+  var insideY = array<bool, A_UNITS>();
+  // unroll
+  for (var n = 0; n < A_UNITS; n++) {
+    let u = i32(lane) + n * WORKGROUP;
+    let c = u / PATCH;
+    let q = u % PATCH;
+    let row = q / PATCH_QUADS;
+    let first = firstQuad / ROW_QUADS + row / (SPAN + 2) * SPAN; // of a segment, among the rows of all images
+    let top = first % GRID_H + row % (SPAN + 2) - 1;
+    quadAt[n] = c * 4 * PATCH + q;
+    left[n] = q % PATCH_QUADS * 4 - 1;
+    insideY[n] = (u32(top) < IN_H) & (first < BATCH * GRID_H);
+    source[n] = ((first / GRID_H * IN_H + top) * IN_W + left[n]) * IN_VECS + c;
+  }
+  var sum = array<vec4f, QUADS * 4 * COLUMNS>();
+  for (var c = 0; c < IN_VECS; c += DEPTH / 4) {
+    workgroupBarrier();
+    // unroll
+    for (var n = 0; n < A_UNITS; n++) {
+      if (A_WHOLE || i32(lane) + n * WORKGROUP < PATCH * DEPTH / 4) {
+        var quad: mat4x4f;
+        // unroll
+        for (var i = 0; i < 4; i++) {
+          let inside = insideY[n] & (u32(left[n] + i) < IN_W);
+          quad[i] = select(vec4f(), vec4f(X[select(0, source[n] + c + i * IN_VECS, inside)]), inside);
+        }
+        let turned = transpose(quad);
+        // unroll
+        for (var i = 0; i < 4; i++) {
+          tile[quadAt[n] + i * PATCH] = turned[i];
+        }
+      }
+    }
+    // B, the taps in the order in which the patch's pixels meet them: backward-data's is reversed.
+    // unroll
+    for (var n = 0; n < B_UNITS; n++) {
+      let u = i32(lane) + n * WORKGROUP;
+      let v = u % TILE_VECS;
+      // unless BACKWARD:
+      if (B_WHOLE || u < 9 * DEPTH * TILE_VECS) {
+        let k = u / TILE_VECS % DEPTH;
+        let tap = u / (TILE_VECS * DEPTH);
+        tile[PATCH_B + u] = W[(tap * IN_C + c * 4 + k) * OUT_VECS + firstVec + v];
+      }
+      // end
+      // where BACKWARD:
+      if (B_WHOLE || u < 9 * DEPTH / 4 * TILE_VECS) {
+        let k = u / TILE_VECS % (DEPTH / 4);
+        let tap = u / (TILE_VECS * DEPTH / 4);
+        var weights: mat4x4f;
+        // unroll
+        for (var i = 0; i < 4; i++) {
+          weights[i] = W[((8 - tap) * OUT_C + (firstVec + v) * 4 + i) * IN_VECS + c + k];
+        }
+        let turned = transpose(weights);
+        // unroll
+        for (var i = 0; i < 4; i++) {
+          tile[PATCH_B + (tap * DEPTH + k * 4 + i) * TILE_VECS + v] = turned[i];
+        }
+      }
+      // end
+    }
+    workgroupBarrier();
+    for (var k = 0; k < DEPTH; k++) {
+      for (var ky = 0; ky < 3; ky++) {
+        var window: array<vec4f, QUADS * 2>;
+        // unroll
+        for (var r = 0; r < QUADS; r++) {
+          let row = (down + r * DOWN) / ROW_QUADS;
+          let at = (row / SPAN * (SPAN + 2) + row % SPAN + ky) * PATCH_QUADS + (down + r * DOWN) % ROW_QUADS;
+          window[r * 2] = tile[k * PATCH + at];
+          window[r * 2 + 1] = tile[k * PATCH + at + 1];
+        }
+        // unroll
+        for (var kx = 0; kx < 3; kx++) {
+          // unroll
+          for (var j = 0; j < COLUMNS; j++) {
+            let w = tile[PATCH_B + ((ky * 3 + kx) * DEPTH + k) * TILE_VECS + across + j * ACROSS];
+            // unroll
+            for (var r = 0; r < QUADS; r++) {
+              // unroll
+              for (var i = 0; i < 4; i++) {
+                let x = window[r * 2 + (i + kx) / 4][(i + kx) % 4];
+                sum[(r * 4 + i) * COLUMNS + j] = fma(vec4f(x), w, sum[(r * 4 + i) * COLUMNS + j]);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  // end
+  // unless PATCHED:
   // What this invocation lays into A: eight quads side by side for the workgroup, and all channels of a pixel within few lanes.
   var quadAt = array<i32, A_UNITS>();
   var top = array<i32, A_UNITS>();
@@ -129,6 +237,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
     }
   }
+  // end
 
   // where STATISTICS:
   // Deviations are from the workgroup's first value, which every workgroup has.

@@ -45,6 +45,21 @@ export async function open(): Promise<Peer> {
   };
 }
 
+/** Runs in a submit: the GPU is at work on some while the next are recorded. */
+const RUNS_OF_SUBMIT = 20;
+
+/** Records runs, submits them, and waits for all. */
+function submitting(engine: Engine, record: (encoder: GPUCommandEncoder, times: number) => void) {
+  return async (times: number) => {
+    for (let left = times; left > 0; left -= RUNS_OF_SUBMIT) {
+      const encoder = engine.device.createCommandEncoder();
+      record(encoder, Math.min(left, RUNS_OF_SUBMIT));
+      engine.submit(encoder);
+    }
+    await engine.finish();
+  };
+}
+
 /** A task that is a graph: inputs with their values, and what to compute. */
 async function graphTask(
   engine: Engine,
@@ -56,14 +71,11 @@ async function graphTask(
   const computed = outputs.filter((tensor) => tensor.node);
   const program = await Program.compile(engine, graph, computed);
   for (const [tensor, data] of values) program.write(tensor, data);
-  const run = async (times: number) => {
-    const encoder = engine.device.createCommandEncoder();
+  const run = submitting(engine, (encoder, times) => {
     const pass = encoder.beginComputePass();
     for (let i = 0; i < times; i++) program.encode(pass);
     pass.end();
-    engine.submit(encoder);
-    await engine.finish();
-  };
+  });
   return {
     run,
     async outputs() {
@@ -77,12 +89,9 @@ async function graphTask(
 function copy(engine: Engine, { bytes }: Workloads['copy']): Task {
   const from = engine.upload('from', uniform(bytes / 4, 1)).buffer;
   const to = engine.createBuffer('to', bytes);
-  const run = async (times: number) => {
-    const encoder = engine.device.createCommandEncoder();
+  const run = submitting(engine, (encoder, times) => {
     for (let i = 0; i < times; i++) encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
-    engine.submit(encoder);
-    await engine.finish();
-  };
+  });
   return {
     run,
     async outputs() {

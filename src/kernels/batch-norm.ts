@@ -95,15 +95,16 @@ export function batchNormPartials<B>(
   };
 }
 
-/** The fewest rows that a lane takes, so that what a workgroup begins with is little beside them. */
+/** The fewest rows that a lane takes, so that what a workgroup begins with is little beside them; a GPU has more lanes to keep busy. */
 const ROWS_PER_LANE = 32;
+const ROWS_PER_LANE_OF_GPU = 8;
 
 /** How lanes fall on rows and channels: a lane keeps its channels. At most `most` workgroups along rows. */
-function lanes({ rows, channels }: BatchNormShape, most = MAX_WORKGROUPS) {
+function lanes({ rows, channels }: BatchNormShape, { most = MAX_WORKGROUPS, least = ROWS_PER_LANE } = {}) {
   const vectors = channels / vectorWidth(channels);
   const across = Math.min(vectors, WORKGROUP);
   const down = Math.floor(WORKGROUP / across);
-  const rowsPerGroup = down * Math.max(ROWS_PER_LANE, Math.ceil(rows / down / most));
+  const rowsPerGroup = down * Math.max(least, Math.ceil(rows / down / most));
   return {
     constants: {
       WIDTH: vectorWidth(channels),
@@ -138,12 +139,14 @@ const LEAST_WORKGROUPS = 8;
 
 function mergingLanes(shape: BatchNormShape, { chunks, workgroupMemory = false }: Merging) {
   const worth = Math.max(LEAST_WORKGROUPS, Math.floor(shape.rows / (2 * chunks)));
-  const { constants, workgroups } = lanes(
-    shape,
-    workgroupMemory ? MAX_WORKGROUPS : Math.min(worth, SOFTWARE_WORKGROUPS),
-  );
+  const most = workgroupMemory ? MAX_WORKGROUPS : Math.min(worth, SOFTWARE_WORKGROUPS);
+  const { constants, workgroups } = lanes(shape, { most });
   return { constants: { ...constants, CHUNKS: chunks, ...(workgroupMemory ? {} : { TOGETHER: 1 }) }, workgroups };
 }
+
+/** Of kernels that are given what is merged. */
+const unmergedLanes = (shape: BatchNormShape, workgroupMemory = false) =>
+  lanes(shape, { least: workgroupMemory ? ROWS_PER_LANE_OF_GPU : ROWS_PER_LANE });
 
 const residualOf = <B>(residual: B | undefined): B[] => (residual === undefined ? [] : [residual]);
 
@@ -220,10 +223,10 @@ export function batchNormMergeGradients<B>(
 /** {@link batchNormApply} with `figures` that are given (see {@link batchNormFigures}). */
 export function batchNormApplyFixed<B>(
   shape: BatchNormShape,
-  fold: BatchNormKernel,
+  { workgroupMemory, ...fold }: BatchNormKernel & DeviceTraits,
   { x, y, figures, step }: Normalised<B>,
 ): Dispatch<B> {
-  const { constants, workgroups } = lanes(shape);
+  const { constants, workgroups } = unmergedLanes(shape, workgroupMemory);
   return {
     shader: 'batch_norm_apply',
     constants: { ...constants, ...kernelConstants(fold), BATCH: false },
@@ -305,14 +308,14 @@ export function batchNormBackward<B>(
  */
 export function batchNormBackwardInput<B>(
   shape: BatchNormShape,
-  fold: BatchNormKernel,
+  { workgroupMemory, ...fold }: BatchNormKernel & DeviceTraits,
   b: Normalised<B> & {
     gradient: B;
     residual?: B | undefined;
     sums?: B | undefined;
   },
 ): Dispatch<B> {
-  const { constants, workgroups } = lanes(shape);
+  const { constants, workgroups } = unmergedLanes(shape, workgroupMemory);
   return {
     shader: 'batch_norm_backward',
     constants: {

@@ -37,8 +37,12 @@ export function rowEnergies<B>(
 /** Logits that an invocation keeps in registers. */
 const MOST_HELD = 16;
 
-/** Neighbours that share a row of so many vectors on a GPU: a power of two, as far as a workgroup goes. */
-const lanesOfRow = (vectors: number): number => Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(vectors)));
+/** Vectors of a row that an invocation takes on a GPU, so far as a workgroup goes. */
+const VECTORS_OF_LANE = 5;
+
+/** Neighbours that share a row of so many vectors on a GPU: a power of two. */
+const lanesOfRow = (vectors: number): number =>
+  Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(Math.max(1, vectors / VECTORS_OF_LANE))));
 
 /**
  * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy (that

@@ -113,6 +113,9 @@ const matmul: Tiling = {
   }),
 };
 
+/** Bytes of workgroup memory that every device has. */
+const WORKGROUP_BYTES = 16384;
+
 /** Bytes of workgroup memory of a tile: so little that a GPU's core holds several workgroups. */
 const MOST_SHARED = 8704;
 
@@ -122,11 +125,12 @@ const ENOUGH_WORKGROUPS = 512;
 /** Invocations along the vectors, where each computes `columns` of them. */
 const acrossOf = (constants: Constants, columns: number) => largestDivisor(vectors(constants) / columns, [8, 4, 2]);
 
-/** Constants of tile_products: `quads` by `columns` vectors an invocation, `depth` terms at a time. */
-function sharedConstants(constants: Constants, { quads, columns, depth }: Tile) {
+/** Constants of tile_products: `quads` by `columns` vectors each of `threads` invocations, `depth` terms at a time. */
+function sharedConstants(constants: Constants, { quads, columns, depth, threads = WORKGROUP }: Tile) {
   const across = acrossOf(constants, columns!);
-  const down = WORKGROUP / across;
+  const down = threads / across;
   return {
+    WORKGROUP: threads,
     DEPTH: depth!,
     ACROSS: across,
     DOWN: down,
@@ -158,28 +162,58 @@ const NARROW: Tile = { quads: 2, columns: 1 };
 const SMALL: Tile = { quads: 1, columns: 1 };
 const SHAPES = [LARGE, NARROW, { quads: 1, columns: 2 }, SMALL];
 
+/** Invocations of a workgroup whose input is a patch under all taps, and their tiles. */
+const PATCH_THREADS = [128, 64];
+const PATCH_TILES: readonly Tile[] = PATCH_THREADS.map((threads) => ({ ...LARGE, depth: 4, threads }));
+
+/** The patch of the input under a 3x3 filter, where a workgroup has whole rows of the output, of one image or of whole images. */
+function patchOf(c: Constants, choice: Tile) {
+  const { TILE_QUADS, TILE_VECS } = sharedConstants(c, choice);
+  const rowQuads = Math.ceil(c.GRID_W! / 4);
+  const rows = TILE_QUADS / rowQuads;
+  const span = Math.min(rows, c.GRID_H!);
+  const segments = rows / span;
+  if (c.KERNEL !== 3 || c.STRIDE !== 1 || c.GRID_H! % span !== 0 || !Number.isInteger(segments)) return undefined;
+  const patch = segments * (span + 2) * (rowQuads + 1);
+  const tile = choice.depth! * (patch + 9 * TILE_VECS);
+  return tile * 16 <= WORKGROUP_BYTES ? { span, segments, patch, tile } : undefined;
+}
+
 const conv2dTiled: Tiling = {
   fixed(c) {
+    const patched = PATCH_TILES.find((choice) => vectors(c) % choice.columns! === 0 && patchOf(c, choice));
+    if (patched) return patched;
     const large = vectors(c) % 2 === 0 ? LARGE : NARROW;
     const [x, y, z] = conv2dTiled.tiled(c, { ...large, depth: 4 }).workgroups;
     return sharedTile(c, x * y * z < ENOUGH_WORKGROUPS ? SMALL : large, (depth) => c.IN_C! % depth === 0);
   },
-  others: SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth }))),
+  others: [...PATCH_TILES, ...SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth })))],
+  // Those that add up in another order than the fixed one does, or reduce other chunks, are no choice.
   allows(c, choice) {
+    const fixed = conv2dTiled.fixed(c);
     const { TILE, TILE_QUADS } = sharedConstants(c, choice);
-    const same = !c.REDUCE || TILE_QUADS === sharedConstants(c, conv2dTiled.fixed(c)).TILE_QUADS;
-    return same && vectors(c) % choice.columns! === 0 && c.IN_C! % choice.depth! === 0 && TILE * 16 <= MOST_SHARED;
+    if (vectors(c) % choice.columns! !== 0 || (c.REDUCE && TILE_QUADS !== sharedConstants(c, fixed).TILE_QUADS))
+      return false;
+    if (fixed.threads) return choice.threads !== undefined && patchOf(c, choice) !== undefined;
+    return choice.threads === undefined && c.IN_C! % choice.depth! === 0 && TILE * 16 <= MOST_SHARED;
   },
   tiled(c, choice) {
     const shared = sharedConstants(c, choice);
     const { DEPTH, TILE_QUADS, TILE_VECS } = shared;
+    const patch = choice.threads ? patchOf(c, choice) : undefined;
     const quads = c.BATCH! * c.GRID_H! * Math.ceil(c.GRID_W! / 4);
-    const reduced = c.REDUCE ? 2 * WORKGROUP * choice.columns! : 0;
+    const reduced = c.REDUCE ? 2 * shared.WORKGROUP * choice.columns! : 0;
+    const terms = patch ? 9 * DEPTH : DEPTH;
     return {
       constants: {
         ...shared,
-        TILE: Math.max(shared.TILE, reduced),
-        ...units((TILE_QUADS * DEPTH) / 4, TILE_VECS * (c.BACKWARD ? DEPTH / 4 : DEPTH)),
+        ...(patch ? { PATCHED: true, SPAN: patch.span, SEGMENTS: patch.segments } : {}),
+        TILE: Math.max(patch?.tile ?? shared.TILE, reduced),
+        ...units(
+          ((patch?.patch ?? TILE_QUADS) * DEPTH) / 4,
+          TILE_VECS * (c.BACKWARD ? terms / 4 : terms),
+          shared.WORKGROUP,
+        ),
       },
       workgroups: [Math.ceil(quads / TILE_QUADS), vectors(c) / TILE_VECS, c.BACKWARD ? c.STRIDE! ** 2 : 1],
     };
@@ -203,9 +237,6 @@ const backwardWeightsTiled: Tiling = {
 
 /** Subgroups of a workgroup on matrix units. */
 const MATRIX_SUBGROUPS = 4;
-
-/** Bytes of workgroup memory that every device has. */
-const WORKGROUP_BYTES = 16384;
 
 /** The most channels, and the fewest rows, of a subgroup on matrix units. */
 const MATRIX_WIDTH = 32;
@@ -273,7 +304,8 @@ function fitsMatrices(c: Constants, tile: Tile): boolean {
 }
 
 const conv2dMatrix: Tiling = {
-  fixed: (c) => [32, 16].map((depth) => ({ height: MATRIX_HEIGHT, depth })).find((tile) => fitsMatrices(c, tile))!,
+  // Rows share weights, which are rounded and turned as they are laid into memory.
+  fixed: (c) => [MATRIX_TILES[2]!, MATRIX_TILES[1]!, MATRIX_TILES[0]!].find((tile) => fitsMatrices(c, tile))!,
   others: MATRIX_TILES,
   allows: (c, tile) =>
     fitsMatrices(c, tile) &&
@@ -298,7 +330,10 @@ function matrixBackwardWeights(c: Constants, tile: Tile) {
 }
 
 const backwardWeightsMatrix: Tiling = {
-  fixed: () => ({ height: MATRIX_HEIGHT, depth: 32 }),
+  fixed({ OUT_C }) {
+    if (OUT_C! >= 128) return { height: 2 * MATRIX_HEIGHT, depth: 16 };
+    return { height: MATRIX_HEIGHT, depth: OUT_C! > MATRIX_WIDTH ? 32 : 16 };
+  },
   others: MATRIX_TILES,
   allows(c, tile) {
     const { A_SIZE, B_SIZE } = matrixBackwardWeights(c, tile);

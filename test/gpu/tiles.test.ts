@@ -32,6 +32,8 @@ const GPU = { workgroupMemory: true };
 const EXCHANGE = engine.traits.workgroupMemory ? {} : engine.traits;
 const QUADS = { lanes: 4 };
 const LONG: Conv2dShape = { ...SHAPE, batch: 1, inHeight: 41, inWidth: 16, inChannels: 4, outChannels: 8, kernel: 1 };
+/** Of which a workgroup of a GPU has a patch under all taps. */
+const PATCHED: Conv2dShape = { ...SHAPE, inHeight: 16, inWidth: 16, inChannels: 8, outChannels: 32 };
 const strided = { ...SHAPE, stride: 2 };
 const stridedSize = 2 * 3 * 6 * 16;
 
@@ -126,6 +128,11 @@ const CASES: readonly Case[] = [
     name: 'convolution through workgroup memory that reduces',
     buffers: { x, w, y: output(SIZE), partials: output(conv2dChunks(SHAPE, GPU).forward * 3 * 16) },
     kernel: (b) => conv2dForward(SHAPE, { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }, GPU),
+  },
+  {
+    name: 'convolution of patches',
+    buffers: { x: noise(2 * 256 * 8, 1), w: noise(9 * 8 * 32, 3), y: output(2 * 256 * 32) },
+    kernel: (b) => conv2dForward(PATCHED, { x: b.x!, w: [b.w!], y: b.y! }, GPU),
   },
   {
     name: 'backward-data of stride 2 through workgroup memory',

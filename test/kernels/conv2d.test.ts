@@ -34,6 +34,9 @@ const GPU_SHAPES: readonly Row[] = [
   [1, 7, 5, 16, 64, 1, 2],
   [1, 8, 7, 4, 8, 5, 3],
   [1, 9, 40, 32, 16, 3, 2],
+  // Patches: of several workgroups an image, and of a row that is cut short.
+  [2, 32, 32, 8, 32, 3, 1],
+  [3, 16, 14, 4, 64, 3, 1],
 ];
 const SHAPES: readonly Row[] = [
   [1, 1, 1, 1, 1, 1, 1],

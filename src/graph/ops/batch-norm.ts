@@ -65,13 +65,13 @@ const trainingOp: Op<Fold> = {
     };
     const normalised = { x: x!, y: y!, figures: figures!, step };
     const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, y], options) };
+    const { workgroupMemory } = options;
     if (mergesApart(chunks, options)) {
       return [
         kernels.batchNormMerge(matrix(x!), chunks, statistics),
-        kernels.batchNormApplyFixed(matrix(x!), kernel, normalised),
+        kernels.batchNormApplyFixed(matrix(x!), { ...kernel, workgroupMemory }, normalised),
       ];
     }
-    const { workgroupMemory } = options;
     return [
       kernels.batchNormApply(matrix(x!), { ...kernel, chunks, workgroupMemory }, { ...statistics, ...normalised }),
     ];
@@ -94,7 +94,11 @@ const fixedOp: Op<Fold> = {
     return [x!.shape, [4, channels]];
   },
   lower({ inputs: [x, mean, variance, gamma, beta, step], outputs: [y, figures], attributes }, _, options) {
-    const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, y], options) };
+    const kernel = {
+      ...attributes,
+      float16: areHalf('batch_norm', [x!, y], options),
+      workgroupMemory: options.workgroupMemory,
+    };
     const given = { mean: mean!, variance: variance!, gamma: gamma!, beta: beta!, figures: figures! };
     return [
       kernels.batchNormFigures(x!.shape.at(-1)!, given),
@@ -167,18 +171,19 @@ const backwardOp: Op<Fold & { residual: boolean; batchStatistics: boolean }> = {
       y: y!,
     };
     const kernel = { ...attributes, float16: areHalf('batch_norm', [x!, gradient, buffers.residual, y], options) };
+    const { workgroupMemory } = options;
     const gradients = { partials: partials!, gammaGradient: gammaGradient!, betaGradient: betaGradient! };
     if (mergesApart(chunks, options)) {
       const sums = scratch([2, x!.shape.at(-1)!]);
       return [
         kernels.batchNormMergeGradients(matrix(x!), chunks, { ...gradients, sums }),
-        kernels.batchNormBackwardInput(matrix(x!), kernel, {
-          ...buffers,
-          sums: attributes.batchStatistics ? sums : undefined,
-        }),
+        kernels.batchNormBackwardInput(
+          matrix(x!),
+          { ...kernel, workgroupMemory },
+          { ...buffers, sums: attributes.batchStatistics ? sums : undefined },
+        ),
       ];
     }
-    const { workgroupMemory } = options;
     return [
       kernels.batchNormBackward(matrix(x!), { ...kernel, chunks, workgroupMemory }, { ...buffers, ...gradients }),
     ];
@@ -202,7 +207,11 @@ const backwardInputOp: Op<Fold & { residual: boolean }> = {
     return [
       kernels.batchNormBackwardInput(
         matrix(x!),
-        { ...fold, float16: areHalf('batch_norm', [x!, gradient, addend, y], options) },
+        {
+          ...fold,
+          float16: areHalf('batch_norm', [x!, gradient, addend, y], options),
+          workgroupMemory: options.workgroupMemory,
+        },
         {
           x: x!,
           gradient: gradient!,
