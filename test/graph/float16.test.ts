@@ -33,7 +33,7 @@ function network() {
     const [gamma, beta] = ['gamma', 'beta'].map((name) => parameter(`${name}${parameters.length}`, [x.shape.at(-1)!]));
     return batchNormTraining(x, { gamma: gamma!, beta: beta! }, { relu: false }).y;
   };
-  const images = graph.input('images', [2, 8, 8, 3]);
+  const images = graph.input('images', [2, 16, 16, 3]);
   let x = conv2d(images, filter(3, 3, 16), { stride: 1 });
   const activated = normalise(x);
   const hidden = normalise(conv2d(activated, filter(3, 16, 32), { stride: 2 }));

@@ -35,10 +35,10 @@ it.each([
     { options: { softwareCompiler: true, lanes: 8, llvm: true }, most: 5 },
     { options: { softwareCompiler: true, lanes: 4 }, most: 5 },
     { options: { softwareCompiler: true }, most: 5 },
-    // A GPU has a dispatch more for each batch norm's chunks, in both directions, as there are many.
-    { options: { workgroupMemory: true }, most: 6.5 },
-    { options: { workgroupMemory: true, float16: true }, most: 6.5 },
-    { options: { workgroupMemory: true, float16: true, matrices: MATRICES }, most: 6.5 },
+    // A GPU has a dispatch more for each batch norm's chunks, in both directions, as there are many; and large kernels run alone there.
+    { options: { workgroupMemory: true }, most: 7.5 },
+    { options: { workgroupMemory: true, float16: true }, most: 7.5 },
+    { options: { workgroupMemory: true, float16: true, matrices: MATRICES }, most: 7.5 },
   ]) {
     const { dispatches, slots, peakBytes } = plan(graph, [], options);
     expect(dispatches.length).toBeLessThan(most * convolutions);
