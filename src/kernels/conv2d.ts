@@ -9,7 +9,7 @@ import {
   vectorWidth,
   WORKGROUP,
 } from './dispatch.js';
-import { LEAST_MATRIX_ROWS, tile } from './tiles.js';
+import { LEAST_MATRIX_ROWS, MOST_INVOCATIONS, tile } from './tiles.js';
 
 /** A square convolution with `(kernel - 1) / 2` zero padding on each side (so `kernel` is odd). Sizes in pixels. */
 export interface Conv2dShape {
@@ -69,6 +69,10 @@ const matricesOf = (shape: Omit<FilterShape, 'kernel'>, options: ConvolutionOpti
   [shape.inChannels, shape.outChannels].every((channels) => channels % CHANNELS_OF_MATRICES === 0)
     ? options.matrices
     : undefined;
+
+/** Whether backward-weights goes through workgroup memory: but on matrix units, an invocation has one tap at least. */
+const sharesWeights = (shape: FilterShape, options: ConvolutionOptions) =>
+  isTiled(shape, options) && (matricesOf(shape, options) !== undefined || shape.kernel ** 2 <= MOST_INVOCATIONS);
 
 const matrixConstants = ({ height, width, terms, lanes }: SubgroupMatrices) => ({
   HEIGHT: height,
@@ -358,22 +362,27 @@ const MOST_SPLITS_OF_GPU = 512;
 
 /**
  * Into how many parts backward-weights cuts its sum: as many workgroups as fill a device, since each more is a filter more to store
- * and to add up; no more than there are rows, and none empty.
+ * and to add up; no more than there are rows (through workgroup memory, blocks of pixels), and none empty.
  */
 export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {}): number {
   const { height, width } = conv2dOutput(shape);
   const rows = shape.batch * height;
   const cut = (parts: number, most: number) => Math.ceil(parts / Math.ceil(parts / Math.min(parts, most)));
   const buffers = { x: 'x', gradient: 'gradient', partials: 'partials' };
-  if (!isTiled(shape, options)) {
+  if (!sharesWeights(shape, options)) {
     if (options.workgroupMemory) return cut(rows, MOST_SPLITS_OF_GPU);
     const { UNIT, OUT_C, OUT_WIDTH, COLUMNS } = registerBackwardWeights(shape, 1, buffers, options).constants;
     const lanes = (Number(UNIT) * Number(OUT_C)) / Number(OUT_WIDTH) / Number(COLUMNS);
     return cut(rows, Math.min(MOST_SPLITS, Math.ceil((SOFTWARE_WORKGROUPS * WORKGROUP) / lanes)));
   }
-  const [x, y] = sharedBackwardWeights(shape, 1, buffers, options).workgroups;
-  const wanted = Math.min(Math.ceil(WANTED_WORKGROUPS / (x * y)), Math.ceil((rows * width) / LEAST_PIXELS));
-  return cut(matricesOf(shape, options) ? Math.ceil((rows * width) / MATRIX_PIXELS) : rows, wanted);
+  const { constants, workgroups } = sharedBackwardWeights(shape, 1, buffers, options);
+  const { PARTS = 1, PIXEL_ROWS, PIXEL_COLS } = constants;
+  const [x, y] = workgroups;
+  const pixels = rows * width;
+  const wanted = Math.min(Math.ceil((WANTED_WORKGROUPS * Number(PARTS)) / (x * y)), Math.ceil(pixels / LEAST_PIXELS));
+  if (matricesOf(shape, options)) return cut(Math.ceil(pixels / MATRIX_PIXELS), wanted);
+  const blocks = Math.ceil(height / Number(PIXEL_ROWS)) * Math.ceil(width / Number(PIXEL_COLS));
+  return cut(shape.batch * blocks, wanted);
 }
 
 /** Constants of all ways to compute backward-weights. */
@@ -451,6 +460,6 @@ export function conv2dBackwardWeights<B>(
   options: ConvolutionOptions = {},
 ): Dispatch<B> {
   const splits = conv2dSplits(shape, options);
-  if (isTiled(shape, options)) return sharedBackwardWeights(shape, splits, buffers, options);
+  if (sharesWeights(shape, options)) return sharedBackwardWeights(shape, splits, buffers, options);
   return registerBackwardWeights(shape, splits, buffers, options);
 }

@@ -220,17 +220,132 @@ const conv2dTiled: Tiling = {
   },
 };
 
+/** The most invocations of a workgroup on every device. */
+export const MOST_INVOCATIONS = 256;
+
+/** Blocks of output pixels, in rows and columns: first those that read the smallest patches; then smaller ones. */
+const PIXEL_BLOCKS = [
+  [
+    [4, 4],
+    [2, 8],
+    [1, 16],
+  ],
+  [[2, 2]],
+  [[1, 1]],
+] as const;
+
+/** The vectors of an input patch of a tile's block, more than which leave no memory for the gradient's block. */
+const MOST_PATCH = 896;
+
+/**
+ * The pixels that backward-weights sums at a time, as they cover images with the least beyond, and what input they read. They make the
+ * order of its sums, so no tile chooses them.
+ */
+function pixelBlock({ OUT_H, OUT_W, KERNEL, STRIDE }: Constants) {
+  // A single tap reads no pixels between.
+  const skip = KERNEL === 1 ? STRIDE! : 1;
+  const patched = ([rows, cols]: readonly [number, number]) => {
+    const side = (pixels: number) => (pixels - 1) * (STRIDE! / skip) + KERNEL!;
+    const covered = Math.ceil(OUT_H! / rows) * rows * (Math.ceil(OUT_W! / cols) * cols);
+    return { rows, cols, skip, covered, patch: side(rows) * side(cols) };
+  };
+  return PIXEL_BLOCKS.map((blocks) => blocks.map(patched).filter(({ patch }) => patch <= MOST_PATCH))
+    .find((blocks) => blocks.length > 0)!
+    .reduce((best, block) => (block.covered < best.covered ? block : best));
+}
+
+/** The most vectors of a tile's input channels, so that it is not long and narrow: of one tap, and of several. */
+const MOST_IN = { one: 16, several: 8 };
+
+/** The most of the output's. */
+const MOST_ACROSS = 16;
+
+/** Invocations that a workgroup is filled up to with those of several splits, and how many run together. */
+const FILLED = 128;
+const WARP = 32;
+
+/** The divisors of `n` up to `most`, in descending order. */
+const divisors = (n: number, most: number) =>
+  Array.from({ length: most }, (_, i) => most - i).filter((divisor) => n % divisor === 0);
+
+/** Constants of backward-weights with `quads` by `columns` vectors an invocation. */
+function weightsConstants(c: Constants, { quads, columns }: Tile) {
+  const { rows, cols, skip, patch } = pixelBlock(c);
+  const taps = c.KERNEL! ** 2;
+  const sized = (tileIn: number, across: number) => {
+    const down = Math.ceil((taps * tileIn) / quads!);
+    return { down, size: down * across, a: patch * tileIn, b: rows * cols * across * columns! };
+  };
+  const fits = (tileIn: number, across: number) => {
+    const { size, a, b } = sized(tileIn, across);
+    return size <= MOST_INVOCATIONS && (a + b) * 16 <= WORKGROUP_BYTES;
+  };
+  const tileIn = divisors(c.IN_C! / 4, taps === 1 ? MOST_IN.one : MOST_IN.several).find((n) => fits(n, 1))!;
+  const across = divisors(vectors(c) / columns!, MOST_ACROSS).find((n) => fits(tileIn, n))!;
+  const { down, size, a, b } = sized(tileIn, across);
+  const parts = partsOf(size, (a + b) * 16);
+  return {
+    PIXEL_ROWS: rows,
+    PIXEL_COLS: cols,
+    TERMS: Math.min(cols, 4),
+    SKIP: skip,
+    TILE_IN: tileIn,
+    TILE_OUT: across * columns!,
+    ACROSS: across,
+    DOWN: down,
+    QUADS: quads!,
+    COLUMNS: columns!,
+    A_UNITS: Math.ceil(a / size),
+    B_UNITS: Math.ceil(b / size),
+    SIZE: size,
+    PARTS: parts,
+    PARTED: parts > 1,
+    WORKGROUP: parts * size,
+    TILE: parts * (a + b),
+  };
+}
+
+/** How many splits a workgroup takes, each of `size` invocations and so many bytes, for the fewest idle lanes. */
+function partsOf(size: number, bytes: number): number {
+  const most = Math.max(1, Math.floor(Math.min(FILLED / size, WORKGROUP_BYTES / bytes)));
+  const used = (parts: number) => (parts * size) / (Math.ceil((parts * size) / WARP) * WARP);
+  return Array.from({ length: most }, (_, i) => i + 1).reduce((best, n) => (used(n) > used(best) ? n : best));
+}
+
+/** In registers ahead of a block: more leave too few for the sums. */
+const MOST_AHEAD = 9;
+
+/** Of the quads that invocations have registers for, those that there are. */
+const LEAST_USED = 0.9;
+
+const WEIGHTS_SHAPES: readonly Tile[] = [
+  { quads: 3, columns: 2 },
+  { quads: 2, columns: 2 },
+  { quads: 3, columns: 1 },
+  { quads: 2, columns: 1 },
+  { quads: 1, columns: 2 },
+];
+
 const backwardWeightsTiled: Tiling = {
-  fixed: (c) => sharedTile(c, vectors(c) % 2 === 0 ? LARGE : NARROW, (depth) => c.OUT_W! % depth === 0),
-  others: SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth }))),
-  allows: (c, choice) => vectors(c) % choice.columns! === 0 && sharedConstants(c, choice).TILE * 16 <= MOST_SHARED,
+  fixed(c) {
+    const suits = (choice: Tile) => {
+      const { A_UNITS, B_UNITS } = weightsConstants(c, choice);
+      return A_UNITS + B_UNITS <= MOST_AHEAD;
+    };
+    return WEIGHTS_SHAPES.find((choice) => backwardWeightsTiled.allows(c, choice) && suits(choice)) ?? SMALL;
+  },
+  others: [...WEIGHTS_SHAPES, SMALL, { quads: 3, columns: 4 }],
+  allows(c, choice) {
+    if (vectors(c) % choice.columns! !== 0) return false;
+    const { TILE_IN, DOWN, QUADS } = weightsConstants(c, choice);
+    return c.KERNEL! ** 2 * TILE_IN >= LEAST_USED * DOWN * QUADS;
+  },
   tiled(c, choice) {
-    const shared = sharedConstants(c, choice);
-    const { DEPTH, TILE_QUADS, TILE_VECS } = shared;
-    const quads = (c.KERNEL! ** 2 * c.IN_C!) / 4;
+    const constants = weightsConstants(c, choice);
+    const { TILE_IN, TILE_OUT, PARTS } = constants;
     return {
-      constants: { ...shared, ...units(TILE_QUADS * DEPTH, TILE_VECS * DEPTH) },
-      workgroups: [Math.ceil(quads / TILE_QUADS), vectors(c) / TILE_VECS, c.SPLITS!],
+      constants,
+      workgroups: [c.IN_C! / 4 / TILE_IN, vectors(c) / TILE_OUT, Math.ceil(c.SPLITS! / PARTS)],
     };
   },
 };

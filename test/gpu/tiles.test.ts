@@ -184,6 +184,38 @@ it('has a test of backward-weights in several parts', () => {
 });
 
 describe.each([
+  { kernel: 1, stride: 1 },
+  { kernel: 1, stride: 2 },
+  { kernel: 3, stride: 1 },
+  { kernel: 3, stride: 2 },
+  { kernel: 5, stride: 3 },
+  { kernel: 15, stride: 1 },
+  { kernel: 3, stride: 32 },
+])('of backward-weights by kernels of $kernel, stride $stride,', ({ kernel, stride }) => {
+  it.each([4, 16, 20, 32, 44, 64, 128, 640])(
+    'every tile of %i channels is within what every device has',
+    (channels) => {
+      const shape = { ...SHAPE, batch: 384, kernel, stride, inChannels: channels, outChannels: 2 * channels };
+      const dispatch = conv2dBackwardWeights(shape, { x: 'x', gradient: 'g', partials: 'p' }, GPU);
+      expect(dispatch.shader).toBe('conv2d_backward_weights_tiled');
+      for (const choice of tilesFor(dispatch)) {
+        const { constants, workgroups, ...rest } = tile<string>(dispatch, choice);
+        const { memory, workgroup } = demandsOf(specialise({ constants, ...rest }));
+        expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
+        expect(workgroup).toBeLessThanOrEqual(256);
+        expect(workgroups[0] * 4 * Number(constants.TILE_IN)).toBe(channels);
+        expect(workgroups[1] * 4 * Number(constants.TILE_OUT)).toBe(2 * channels);
+      }
+    },
+  );
+});
+
+it('leaves kernels of more taps than a workgroup has invocations to the other way', () => {
+  const dispatch = conv2dBackwardWeights({ ...SHAPE, kernel: 17 }, { x: 'x', gradient: 'g', partials: 'p' }, GPU);
+  expect(dispatch.shader).toBe('conv2d_backward_weights');
+});
+
+describe.each([
   { height: 16, width: 16, terms: 16, lanes: 32 }, // NVIDIA's
   { height: 16, width: 8, terms: 16, lanes: 32 },
   { height: 8, width: 16, terms: 16, lanes: 16 }, // Intel's

@@ -37,6 +37,8 @@ const GPU_SHAPES: readonly Row[] = [
   // Patches: of several workgroups an image, and of a row that is cut short.
   [2, 32, 32, 8, 32, 3, 1],
   [3, 16, 14, 4, 64, 3, 1],
+  // Backward-weights in 7 parts, of which workgroups have 4, the last one shorter.
+  [1, 41, 40, 16, 16, 3, 1],
 ];
 const SHAPES: readonly Row[] = [
   [1, 1, 1, 1, 1, 1, 1],
