@@ -122,12 +122,21 @@ const MOST_SHARED = 8704;
 /** Workgroups that keep a large GPU busy. */
 const ENOUGH_WORKGROUPS = 512;
 
-/** Invocations along the vectors, where each computes `columns` of them. */
-const acrossOf = (constants: Constants, columns: number) => largestDivisor(vectors(constants) / columns, [8, 4, 2]);
+/** Invocations of a workgroup along the vectors of channels, at most, unless a tile has more. */
+const ACROSS = 8;
 
-/** Constants of tile_products: `quads` by `columns` vectors each of `threads` invocations, `depth` terms at a time. */
-function sharedConstants(constants: Constants, { quads, columns, depth, threads = WORKGROUP }: Tile) {
-  const across = acrossOf(constants, columns!);
+/**
+ * Constants of tile_products: `quads` by `columns` vectors each of `threads` invocations, of which `across` at most lie along the vectors,
+ * and `depth` terms at a time.
+ */
+function sharedConstants(
+  constants: Constants,
+  { quads, columns, depth, threads = WORKGROUP, across: most = ACROSS }: Tile,
+) {
+  const across = largestDivisor(
+    vectors(constants) / columns!,
+    [16, 8, 4, 2].filter((n) => n <= most),
+  );
   const down = threads / across;
   return {
     WORKGROUP: threads,
@@ -162,9 +171,11 @@ const NARROW: Tile = { quads: 2, columns: 1 };
 const SMALL: Tile = { quads: 1, columns: 1 };
 const SHAPES = [LARGE, NARROW, { quads: 1, columns: 2 }, SMALL];
 
-/** Invocations of a workgroup whose input is a patch under all taps, and their tiles. */
-const PATCH_THREADS = [128, 64];
-const PATCH_TILES: readonly Tile[] = PATCH_THREADS.map((threads) => ({ ...LARGE, depth: 4, threads }));
+/** Where the input is a patch under all taps, whose weights take the most memory. */
+const PATCH_TILES: readonly Tile[] = [128, 64].map((threads) => ({ ...LARGE, depth: 4, threads }));
+
+/** For many channels. */
+const WIDE: Tile = { ...LARGE, depth: 8, threads: 128, across: 16 };
 
 /** The patch of the input under a 3x3 filter, where a workgroup has whole rows of the output, of one image or of whole images. */
 function patchOf(c: Constants, choice: Tile) {
@@ -181,33 +192,42 @@ function patchOf(c: Constants, choice: Tile) {
 
 const conv2dTiled: Tiling = {
   fixed(c) {
-    const patched = PATCH_TILES.find((choice) => vectors(c) % choice.columns! === 0 && patchOf(c, choice));
+    const fits = (choice: Tile) => vectors(c) % choice.columns! === 0 && c.IN_C! % choice.depth! === 0;
+    const patched = PATCH_TILES.find((choice) => fits(choice) && patchOf(c, choice));
     if (patched) return patched;
+    const enough = (choice: Tile) => {
+      const [x, y, z] = conv2dTiled.tiled(c, choice).workgroups;
+      return x * y * z >= ENOUGH_WORKGROUPS;
+    };
+    if (fits(WIDE) && sharedConstants(c, WIDE).ACROSS === WIDE.across && enough(WIDE)) return WIDE;
     const large = vectors(c) % 2 === 0 ? LARGE : NARROW;
-    const [x, y, z] = conv2dTiled.tiled(c, { ...large, depth: 4 }).workgroups;
-    return sharedTile(c, x * y * z < ENOUGH_WORKGROUPS ? SMALL : large, (depth) => c.IN_C! % depth === 0);
+    return sharedTile(c, enough({ ...large, depth: 4 }) ? large : SMALL, (depth) => c.IN_C! % depth === 0);
   },
-  others: [...PATCH_TILES, ...SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth })))],
+  others: [...PATCH_TILES, WIDE, ...SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth })))],
   // Those that add up in another order than the fixed one does, or reduce other chunks, are no choice.
   allows(c, choice) {
     const fixed = conv2dTiled.fixed(c);
     const { TILE, TILE_QUADS } = sharedConstants(c, choice);
-    if (vectors(c) % choice.columns! !== 0 || (c.REDUCE && TILE_QUADS !== sharedConstants(c, fixed).TILE_QUADS))
-      return false;
-    if (fixed.threads) return choice.threads !== undefined && patchOf(c, choice) !== undefined;
-    return choice.threads === undefined && c.IN_C! % choice.depth! === 0 && TILE * 16 <= MOST_SHARED;
+    const patch = patchOf(c, choice);
+    return (
+      vectors(c) % choice.columns! === 0 &&
+      c.IN_C! % choice.depth! === 0 &&
+      (!c.REDUCE || TILE_QUADS === sharedConstants(c, fixed).TILE_QUADS) &&
+      (patch === undefined) === (patchOf(c, fixed) === undefined) &&
+      (patch !== undefined || TILE * 16 <= MOST_SHARED)
+    );
   },
   tiled(c, choice) {
     const shared = sharedConstants(c, choice);
     const { DEPTH, TILE_QUADS, TILE_VECS } = shared;
-    const patch = choice.threads ? patchOf(c, choice) : undefined;
+    const patch = patchOf(c, choice);
     const quads = c.BATCH! * c.GRID_H! * Math.ceil(c.GRID_W! / 4);
     const reduced = c.REDUCE ? 2 * shared.WORKGROUP * choice.columns! : 0;
     const terms = patch ? 9 * DEPTH : DEPTH;
     return {
       constants: {
         ...shared,
-        ...(patch ? { PATCHED: true, SPAN: patch.span, SEGMENTS: patch.segments } : {}),
+        ...(patch && { PATCHED: true, SPAN: patch.span, SEGMENTS: patch.segments }),
         TILE: Math.max(patch?.tile ?? shared.TILE, reduced),
         ...units(
           ((patch?.patch ?? TILE_QUADS) * DEPTH) / 4,
