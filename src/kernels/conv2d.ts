@@ -349,7 +349,11 @@ export function conv2dBackwardData<B>(
   return convolution(shape, backwardOf(shape), { x: gradient, ...rest }, options);
 }
 
-/** Workgroups of backward-weights through workgroup memory: enough for a large GPU, each with pixels enough to be worth its start. */
+/**
+ * Of backward-weights through workgroup memory: as many invocations as a large GPU runs at once (an H100's 132 cores 384 each, for
+ * their registers), on matrix units workgroups; and for each part of the sum pixels enough to be worth storing a filter.
+ */
+const WANTED_INVOCATIONS = 49152;
 const WANTED_WORKGROUPS = 1024;
 const LEAST_PIXELS = 256;
 
@@ -376,13 +380,13 @@ export function conv2dSplits(shape: Conv2dShape, options: ConvolutionOptions = {
     return cut(rows, Math.min(MOST_SPLITS, Math.ceil((SOFTWARE_WORKGROUPS * WORKGROUP) / lanes)));
   }
   const { constants, workgroups } = sharedBackwardWeights(shape, 1, buffers, options);
-  const { PARTS = 1, PIXEL_ROWS, PIXEL_COLS } = constants;
   const [x, y] = workgroups;
   const pixels = rows * width;
-  const wanted = Math.min(Math.ceil((WANTED_WORKGROUPS * Number(PARTS)) / (x * y)), Math.ceil(pixels / LEAST_PIXELS));
-  if (matricesOf(shape, options)) return cut(Math.ceil(pixels / MATRIX_PIXELS), wanted);
+  const wanted = (splits: number) => Math.min(Math.ceil(splits / (x * y)), Math.ceil(pixels / LEAST_PIXELS));
+  if (matricesOf(shape, options)) return cut(Math.ceil(pixels / MATRIX_PIXELS), wanted(WANTED_WORKGROUPS));
+  const { SIZE, PIXEL_ROWS, PIXEL_COLS } = constants;
   const blocks = Math.ceil(height / Number(PIXEL_ROWS)) * Math.ceil(width / Number(PIXEL_COLS));
-  return cut(shape.batch * blocks, wanted);
+  return cut(shape.batch * blocks, wanted(WANTED_INVOCATIONS / Number(SIZE)));
 }
 
 /** Constants of all ways to compute backward-weights. */
