@@ -339,9 +339,9 @@ const MOST_AHEAD = 9;
 const LEAST_USED = 0.9;
 
 const WEIGHTS_SHAPES: readonly Tile[] = [
+  { quads: 3, columns: 1 },
   { quads: 3, columns: 2 },
   { quads: 2, columns: 2 },
-  { quads: 3, columns: 1 },
   { quads: 2, columns: 1 },
   { quads: 1, columns: 2 },
 ];
@@ -354,7 +354,7 @@ const backwardWeightsTiled: Tiling = {
     };
     return WEIGHTS_SHAPES.find((choice) => backwardWeightsTiled.allows(c, choice) && suits(choice)) ?? SMALL;
   },
-  others: [...WEIGHTS_SHAPES, SMALL, { quads: 3, columns: 4 }],
+  others: [...WEIGHTS_SHAPES, SMALL],
   allows(c, choice) {
     if (vectors(c) % choice.columns! !== 0) return false;
     const { TILE_IN, DOWN, QUADS } = weightsConstants(c, choice);
