@@ -215,6 +215,9 @@ const imageSet = (name: string, count: number, seed: number): ImageSet => ({
   images: pixels(count, seed),
 });
 
+/** Steps between two readings of the log, which training makes as well. */
+const LOGGED_STEPS = 32;
+
 /** @param float16 how activations are stored */
 export async function step(
   engine: Engine,
@@ -241,9 +244,14 @@ export async function step(
       float16,
     },
   );
+  let submitted = 0;
   return {
     async run(times) {
-      for (let i = 0; i < times; i++) trainer.submitStep();
+      for (let i = 0; i < times; i++) {
+        // The log has room for so many.
+        if (submitted++ % LOGGED_STEPS === 0) await trainer.readLogs();
+        trainer.submitStep();
+      }
       await engine.finish();
     },
     async outputs() {
