@@ -1,12 +1,14 @@
 /**
  * `npm run build`: dist/ from src/. The library's entries and the command line as one bundle, split where they share code, so
  * that nothing lies in the package twice; the command line's parser is in it, and so is no dependency. Minified, as the
- * package has to stay small (test/package/): the declarations keep all comments.
+ * package has to stay small (test/package/). The declarations are bundled and split likewise, with all comments on what an entry's
+ * types lead to.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { build } from 'esbuild';
+import { rollup } from 'rollup';
 import { compact, generate } from './embed-shaders.js';
 
 const ENTRIES = ['index', 'node', 'nn', 'ood', 'kernels'];
@@ -14,7 +16,7 @@ const ENTRIES = ['index', 'node', 'nn', 'ood', 'kernels'];
 rmSync('dist', { recursive: true, force: true });
 const declarations = spawnSync('node_modules/.bin/tsc', ['-p', 'tsconfig.build.json'], { stdio: 'inherit' });
 if (declarations.status !== 0) process.exit(1);
-removeInternal();
+await bundleDeclarations();
 
 await build({
   entryPoints: [...ENTRIES, 'cli'].map((name) => `src/${name}.ts`),
@@ -52,19 +54,28 @@ await build({
   ],
 });
 
-/** Removes the declarations that no entry's types lead to. */
-function removeInternal(): void {
-  const reached = new Set<string>();
-  const follow = (file: string): void => {
-    if (reached.has(file)) return;
-    reached.add(file);
-    for (const [, path] of readFileSync(file, 'utf8').matchAll(/(?:from |import\()'(\.[^']+)\.js'/g)) {
-      follow(join(dirname(file), `${path}.d.ts`));
-    }
-  };
-  for (const name of ENTRIES) follow(join('dist', `${name}.d.ts`));
-  for (const name of readdirSync('dist', { recursive: true, encoding: 'utf8' })) {
-    const file = join('dist', name);
-    if (file.endsWith('.d.ts') && !reached.has(file)) rmSync(file);
-  }
+/** A file of declarations for what the same entries share, in place of one for each module: many small files pack badly. */
+async function bundleDeclarations(): Promise<void> {
+  // rollup-plugin-dts parses with the classic API, which `typescript` lost in 7.
+  const require = createRequire(import.meta.url);
+  require('typescript-5');
+  require.cache[require.resolve('typescript')] = require.cache[require.resolve('typescript-5')];
+  const { dts } = await import('rollup-plugin-dts');
+  const bundle = await rollup({
+    input: Object.fromEntries(ENTRIES.map((name) => [name, `dist/${name}.d.ts`])),
+    plugins: [dts()],
+    // Warns of types that are in an entry's types, but that no entry exports by name: those are meant to be so.
+    onLog: (level, log, handle) => log.message.includes('private shared type') || handle(level, log),
+  });
+  const heads = new Map(
+    ENTRIES.map((name) => [name, /^\/\*\*.*?\*\/\n/s.exec(readFileSync(`dist/${name}.d.ts`, 'utf8'))?.[0] ?? '']),
+  );
+  rmSync('dist', { recursive: true });
+  await bundle.write({
+    dir: 'dist',
+    banner: ({ isEntry, name }) => (isEntry ? heads.get(name)! : ''),
+    entryFileNames: '[name].d.ts',
+    chunkFileNames: 'types/[name].ts',
+    minifyInternalExports: false,
+  });
 }
