@@ -98,7 +98,7 @@ async function fastest(
     outputs = await engine.outputs(); // and warm
     const reason = refusal(outputs, expected ?? outputs, toleranceOf(work, engine.arithmetic));
     if (reason) wrong[setting] = reason;
-    else times.set(setting, await engine.run(1));
+    else times.set(setting, await shortest(engine));
   }
   if (times.size === 0) {
     await engine.dispose();
@@ -112,6 +112,12 @@ async function fastest(
   }
   const repeats = await repeatsFor(engine, time, sampleMs);
   return { contender: { engine, setting, slower: Object.fromEntries(slower), wrong, repeats, times: [] }, outputs };
+}
+
+/** Of one run, or of three where these are short: one alone may have been held up. */
+async function shortest(engine: EngineProcess): Promise<number> {
+  const first = await engine.run(1);
+  return first > 1000 ? first : Math.min(first, await engine.run(1), await engine.run(1));
 }
 
 /** How many runs fill a sample, from the time of one (with its wait) and then of several (with one wait for all). */

@@ -97,8 +97,8 @@ describe('200 steps', () => {
     };
     await take(40);
     expect(trainer.step).toBe(40);
-    // Nine convolutions.
-    expect(trainer.compiled.dispatchCount).toBeLessThan(5 * 9);
+    // Nine convolutions; a GPU's plan has more (see training-step.test.ts).
+    expect(trainer.compiled.dispatchCount).toBeLessThan((engine.traits.workgroupMemory ? 7.5 : 5) * 9);
     const { submits, ...objects } = { ...engine.counters };
     const before = heap();
     expect(await take(48)).toHaveLength(48);
