@@ -23,14 +23,28 @@ alias Stored = vec4h; // where HALF
 const HALF = false;   // X, R, Y, Z, N are stored as float16
 // include: convolution_shape
 // include: convolution_store
-// include: tile_shape
+const DEPTH = 4;
+const ACROSS = 1;
+const DOWN = 64;       // WORKGROUP / ACROSS
+const QUADS = 1;
+const COLUMNS = 1;
+const TILE_QUADS = 64; // DOWN * QUADS
+const TILE_VECS = 1;   // ACROSS * COLUMNS
+const TILE = 260;      // vectors of workgroup memory: DEPTH * (TILE_QUADS + TILE_VECS), or more
+const A_UNITS = 1;     // that an invocation lays into A
+const A_WHOLE = true;  // and every invocation as many
+const B_UNITS = 1;
+const B_WHOLE = false;
+const WORKGROUP = 64;
+const IN_VECS = IN_C / 4;
+const OUT_VECS = OUT_C / 4;
 const ROW_QUADS = (GRID_W + 3) / 4;
 const PATCHED = false;
 const SPAN = 1;       // rows of one image
 const SEGMENTS = 1;   // TILE_QUADS / (SPAN * ROW_QUADS)
 const PATCH_QUADS = ROW_QUADS + 1;
 const PATCH = SEGMENTS * (SPAN + 2) * PATCH_QUADS; // quads of an input channel
-const PATCH_B = DEPTH * PATCH; // where B begins in `tile`
+const B = DEPTH * select(TILE_QUADS, PATCH, PATCHED); // where B begins in `tile`
 const ALL_QUADS = BATCH * GRID_H * ROW_QUADS;
 const WHOLE = GRID_W % 4 == 0 && OUT_W % GRID_W == 0; // no quad reaches past a row
 const SPACING = select(STRIDE, 1, BACKWARD); // of a quad's pixels in the input
@@ -112,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       if (B_WHOLE || u < 9 * DEPTH * TILE_VECS) {
         let k = u / TILE_VECS % DEPTH;
         let tap = u / (TILE_VECS * DEPTH);
-        tile[PATCH_B + u] = W[(tap * IN_C + c * 4 + k) * OUT_VECS + firstVec + v];
+        tile[B + u] = W[(tap * IN_C + c * 4 + k) * OUT_VECS + firstVec + v];
       }
       // end
       // where BACKWARD:
@@ -127,7 +141,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         let turned = transpose(weights);
         // unroll
         for (var i = 0; i < 4; i++) {
-          tile[PATCH_B + (tap * DEPTH + k * 4 + i) * TILE_VECS + v] = turned[i];
+          tile[B + (tap * DEPTH + k * 4 + i) * TILE_VECS + v] = turned[i];
         }
       }
       // end
@@ -147,7 +161,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         for (var kx = 0; kx < 3; kx++) {
           // unroll
           for (var j = 0; j < COLUMNS; j++) {
-            let w = tile[PATCH_B + ((ky * 3 + kx) * DEPTH + k) * TILE_VECS + across + j * ACROSS];
+            let w = tile[B + ((ky * 3 + kx) * DEPTH + k) * TILE_VECS + across + j * ACROSS];
             // unroll
             for (var r = 0; r < QUADS; r++) {
               // unroll
@@ -233,7 +247,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           // end
         }
         workgroupBarrier();
-        // include: tile_products
+        // In the main function, as compilers leave out bounds checks of indices only where they see what these are made of.
+        for (var step = 0; step < DEPTH / 4; step++) {
+          // unroll
+          for (var term = 0; term < 4; term++) {
+            let k = step * 4 + term;
+            var a: array<vec4f, QUADS>;
+            // unroll
+            for (var r = 0; r < QUADS; r++) {
+              a[r] = tile[k * TILE_QUADS + down + r * DOWN];
+            }
+            // unroll
+            for (var j = 0; j < COLUMNS; j++) {
+              let w = tile[B + k * TILE_VECS + across + j * ACROSS];
+              // unroll
+              for (var r = 0; r < QUADS; r++) {
+                // unroll
+                for (var i = 0; i < 4; i++) {
+                  sum[(r * 4 + i) * COLUMNS + j] = fma(vec4f(a[r][i]), w, sum[(r * 4 + i) * COLUMNS + j]);
+                }
+              }
+            }
+          }
+        }
       }
     }
   }

@@ -126,7 +126,7 @@ const ENOUGH_WORKGROUPS = 512;
 const ACROSS = 8;
 
 /**
- * Constants of tile_products: `quads` by `columns` vectors each of `threads` invocations, of which `across` at most lie along the vectors,
+ * Constants of conv2d_tiled: `quads` by `columns` vectors each of `threads` invocations, of which `across` at most lie along the vectors,
  * and `depth` terms at a time.
  */
 function sharedConstants(
