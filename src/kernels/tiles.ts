@@ -184,7 +184,8 @@ function patchOf(c: Constants, choice: Tile) {
   const rows = TILE_QUADS / rowQuads;
   const span = Math.min(rows, c.GRID_H!);
   const segments = rows / span;
-  if (c.KERNEL !== 3 || c.STRIDE !== 1 || c.GRID_H! % span !== 0 || !Number.isInteger(segments)) return undefined;
+  const whole = Number.isInteger(rows) && c.GRID_H! % span === 0 && Number.isInteger(segments);
+  if (c.KERNEL !== 3 || c.STRIDE !== 1 || !whole) return undefined;
   const patch = segments * (span + 2) * (rowQuads + 1);
   const tile = choice.depth! * (patch + 9 * TILE_VECS);
   return tile * 16 <= WORKGROUP_BYTES ? { span, segments, patch, tile } : undefined;
