@@ -5,8 +5,8 @@ enable f16; // where HALF
 //
 // Deviations are taken from the chunk's first row, so a large mean costs no precision. Where a convolution makes X, its
 // store does this (conv2d, REDUCE). X is [ROWS, CHANNELS] (NHWC with N, H, W joined), P is [CHUNKS, 3, CHANNELS]. Vec is vec4f where CHANNELS is a
-// multiple of 4, else f32. Of a vector of channels, LANES invocations share a chunk, rows in turn: 1, or where SHARED, on a GPU, as
-// many as make its reads fill its memory's.
+// multiple of 4, else f32. Of a vector of channels, LANES invocations share a chunk, rows in turn: 1, or where SHARED, on a GPU,
+// more.
 alias Vec = vec4f;
 alias Stored = Vec; // unless HALF
 alias Stored = vec4h; // where HALF

@@ -16,10 +16,10 @@ const WORKGROUP = 64;
 var<workgroup> found: array<vec4f, WORKGROUP>; // where SHARED
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   const VECS = SIZE / WIDTH;
   const SLOTS = WORKGROUP / LANES;
-  let v = group.x * SLOTS + lane % SLOTS;
+  let v = (group.y * groups.x + group.x) * SLOTS + lane % SLOTS;
   let member = lane / SLOTS;
   var sum = Vec();
   // A bound that the compiler cannot know: it would write the loop out, and software drivers take a second over that.

@@ -244,13 +244,17 @@ export async function step(
       float16,
     },
   );
-  let submitted = 0;
+  let logged = 0;
   return {
     async run(times) {
       for (let i = 0; i < times; i++) {
-        // The log has room for so many.
-        if (submitted++ % LOGGED_STEPS === 0) await trainer.readLogs();
+        // Before the log is full.
+        if (logged === LOGGED_STEPS) {
+          await trainer.readLogs();
+          logged = 0;
+        }
         trainer.submitStep();
+        logged++;
       }
       await engine.finish();
     },

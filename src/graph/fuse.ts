@@ -42,7 +42,7 @@ const SUMS_TOGETHER = 4;
 
 /**
  * Fewer dispatches for the same work: neighbours that do not depend on one another become one dispatch, kernels side by side; a
- * 1x1 convolution goes back to the one beside it; and sums over splits, which nothing reads before the step's end, wait for
+ * 1x1 convolution goes back to one of its direction; and sums over splits, which nothing reads before the step's end, wait for
  * one another, or on software compilers for the next backward-weights. It changes no result.
  */
 export function fuse(
@@ -72,7 +72,7 @@ export function fuse(
     if (entry.dispatch.shader !== 'sum_leading') place(entry);
     else if (waiting.push(entry) === SUMS_TOGETHER && !softwareCompiler) waiting.splice(0).forEach(place);
   }
-  addSums(fused, waiting, root);
+  if (softwareCompiler) addSums(fused, waiting, root);
   waiting.splice(0).forEach(place);
   return fused.map(({ dispatch }) => dispatch);
 }

@@ -27,7 +27,7 @@ export type BatchNormKernel = BatchNormFold & { readonly float16?: boolean | und
 /** PyTorch's: added to the variance. */
 export const BATCH_NORM_EPSILON = 1e-5;
 
-/** Chunks of rows on a software adapter and, as many as keep it busy, on a GPU, where a workgroup takes one or two. */
+/** Chunks of rows on a software adapter and, as many as keep it busy, on a GPU. */
 const MAX_CHUNKS = 128;
 const MAX_CHUNKS_OF_GPU = 1024;
 const LEAST_ROWS_OF_GPU = 32;

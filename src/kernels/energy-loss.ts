@@ -37,12 +37,16 @@ export function rowEnergies<B>(
 /** Logits that an invocation keeps in registers. */
 const MOST_HELD = 16;
 
-/** Vectors of a row that an invocation takes on a GPU, so far as a workgroup goes. */
-const VECTORS_OF_LANE = 5;
+/** Of a row on a GPU, what an invocation takes, so far as a workgroup goes: so many vectors of 4 logits, or logits. */
+const VECTORS_OF_LANE = MOST_HELD / 4;
+const LOGITS_OF_LANE = 5;
 
 /** Neighbours that share a row of so many vectors on a GPU: a power of two. */
-const lanesOfRow = (vectors: number): number =>
-  Math.min(WORKGROUP, 2 ** Math.ceil(Math.log2(Math.max(1, vectors / VECTORS_OF_LANE))));
+const lanesOfRow = (vectors: number, width: number): number =>
+  Math.min(
+    WORKGROUP,
+    2 ** Math.ceil(Math.log2(Math.max(1, vectors / (width === 4 ? VECTORS_OF_LANE : LOGITS_OF_LANE)))),
+  );
 
 /**
  * Loss of a mixed batch and its gradient in one kernel: logsumexp, energy, hinges or OE's term, and cross-entropy (that
@@ -69,7 +73,7 @@ export function energyLoss<B>(
 ): Dispatch<B> {
   const width = vectorWidth(classes);
   const vectors = classes / width;
-  const rowLanes = workgroupMemory ? lanesOfRow(vectors) : 1;
+  const rowLanes = workgroupMemory ? lanesOfRow(vectors, width) : 1;
   const vectorsOfLane = Math.ceil(vectors / rowLanes);
   const held = Math.min(vectorsOfLane, MOST_HELD / width);
   return {

@@ -14,7 +14,7 @@ export function sumLeading<B>(
     shader: 'sum_leading',
     constants: { WIDTH: vectorWidth(size), COUNT: count, SIZE: size, ...shared, WORKGROUP },
     bindings: [x, y],
-    workgroups: [Math.ceil((vectors * shared.LANES) / WORKGROUP), 1, 1],
+    workgroups: grid(vectors * shared.LANES),
   };
 }
 

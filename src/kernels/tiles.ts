@@ -191,37 +191,37 @@ function patchOf(c: Constants, choice: Tile) {
   return tile * 16 <= WORKGROUP_BYTES ? { span, segments, patch, tile } : undefined;
 }
 
+/** Whether a tile divides the channels. */
+const divides = (c: Constants, { columns, depth }: Tile) => vectors(c) % columns! === 0 && c.IN_C! % depth! === 0;
+
+/** The tile of a convolution that reads patches, whatever the batch: these add up in an order of their own. */
+const patchTileOf = (c: Constants) => PATCH_TILES.find((choice) => divides(c, choice) && patchOf(c, choice));
+
 const conv2dTiled: Tiling = {
   fixed(c) {
-    const fits = (choice: Tile) => vectors(c) % choice.columns! === 0 && c.IN_C! % choice.depth! === 0;
-    const patched = PATCH_TILES.find((choice) => fits(choice) && patchOf(c, choice));
+    const patched = patchTileOf(c);
     if (patched) return patched;
     const enough = (choice: Tile) => {
       const [x, y, z] = conv2dTiled.tiled(c, choice).workgroups;
       return x * y * z >= ENOUGH_WORKGROUPS;
     };
-    if (fits(WIDE) && sharedConstants(c, WIDE).ACROSS === WIDE.across && enough(WIDE)) return WIDE;
+    if (divides(c, WIDE) && sharedConstants(c, WIDE).ACROSS === WIDE.across && enough(WIDE)) return WIDE;
     const large = vectors(c) % 2 === 0 ? LARGE : NARROW;
     return sharedTile(c, enough({ ...large, depth: 4 }) ? large : SMALL, (depth) => c.IN_C! % depth === 0);
   },
   others: [...PATCH_TILES, WIDE, ...SHAPES.flatMap((shape) => [4, 8, 16].map((depth) => ({ ...shape, depth })))],
-  // Those that add up in another order than the fixed one does, or reduce other chunks, are no choice.
   allows(c, choice) {
-    const fixed = conv2dTiled.fixed(c);
     const { TILE, TILE_QUADS } = sharedConstants(c, choice);
-    const patch = patchOf(c, choice);
     return (
-      vectors(c) % choice.columns! === 0 &&
-      c.IN_C! % choice.depth! === 0 &&
-      (!c.REDUCE || TILE_QUADS === sharedConstants(c, fixed).TILE_QUADS) &&
-      (patch === undefined) === (patchOf(c, fixed) === undefined) &&
-      (patch !== undefined || TILE * 16 <= MOST_SHARED)
+      divides(c, choice) &&
+      (!c.REDUCE || TILE_QUADS === sharedConstants(c, conv2dTiled.fixed(c)).TILE_QUADS) &&
+      (patchTileOf(c) ? patchOf(c, choice) !== undefined : TILE * 16 <= MOST_SHARED)
     );
   },
   tiled(c, choice) {
     const shared = sharedConstants(c, choice);
     const { DEPTH, TILE_QUADS, TILE_VECS } = shared;
-    const patch = patchOf(c, choice);
+    const patch = patchTileOf(c) && patchOf(c, choice);
     const quads = c.BATCH! * c.GRID_H! * Math.ceil(c.GRID_W! / 4);
     const reduced = c.REDUCE ? 2 * shared.WORKGROUP * choice.columns! : 0;
     const terms = patch ? 9 * DEPTH : DEPTH;
@@ -511,7 +511,11 @@ export function tilesFor(dispatch: Dispatch<unknown>): readonly Tile[] {
   const tiling = TILINGS[dispatch.shader];
   if (!tiling) return [];
   const constants = constantsOf(dispatch);
-  const fixed = tiling.fixed(constants);
-  const same = (a: Tile) => Object.entries(a).every(([name, value]) => fixed[name] === value);
-  return [fixed, ...tiling.others.filter((other) => tiling.allows(constants, other) && !same(other))];
+  const allowed = tiling.others.filter((other) => tiling.allows(constants, other));
+  const kernels = new Map<string, Tile>();
+  for (const choice of [tiling.fixed(constants), ...allowed]) {
+    const kernel = JSON.stringify(tiling.tiled(constants, choice));
+    if (!kernels.has(kernel)) kernels.set(kernel, choice);
+  }
+  return [...kernels.values()];
 }

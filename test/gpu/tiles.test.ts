@@ -135,6 +135,11 @@ const CASES: readonly Case[] = [
     kernel: (b) => conv2dForward(PATCHED, { x: b.x!, w: [b.w!], y: b.y! }, GPU),
   },
   {
+    name: 'product of many columns through workgroup memory',
+    buffers: { a: noise(70 * 16, 1), b: noise(16 * 256, 2), y: output(70 * 256) },
+    kernel: (b) => matmul({ m: 70, n: 256, k: 16 }, { a: b.a!, b: b.b!, y: b.y! }, GPU),
+  },
+  {
     name: 'backward-data of stride 2 through workgroup memory',
     buffers: { dy: dy.subarray(0, stridedSize), w, y: output(SIZE) },
     kernel: (b) => conv2dBackwardData(strided, { gradient: b.dy!, w: [b.w!], y: b.y! }, GPU),
@@ -242,4 +247,59 @@ describe.each([
       }
     }
   });
+});
+
+describe.each([4, 12, 16, 20, 32, 64, 96, 128, 160, 640])('through workgroup memory, of %i channels', (channels) => {
+  it.each([
+    [32, 3, 1],
+    [16, 3, 1],
+    [8, 3, 1],
+    [14, 3, 1],
+    [32, 3, 2],
+    [32, 1, 2],
+  ])(
+    'every tile of %i pixels a side is within what every device has, with a kernel of %i and stride %i',
+    (side, kernel, stride) => {
+      const shape = {
+        batch: 384,
+        inHeight: side,
+        inWidth: side,
+        inChannels: channels,
+        outChannels: channels,
+        kernel,
+        stride,
+      };
+      const kernels = [
+        conv2dForward(shape, { x: 'x', w: ['w'], y: 'y', partials: 'p', residual: 'r' }, GPU),
+        conv2dBackwardData(shape, { gradient: 'g', w: ['w'], y: 'y' }, GPU),
+        conv2dBackwardWeights(shape, { x: 'x', gradient: 'g', partials: 'p' }, GPU),
+      ];
+      for (const kernel of kernels) {
+        expect(kernel.shader).toMatch(/tiled$/);
+        for (const choice of tilesFor(kernel)) {
+          const { constants, workgroups, ...rest } = tile<string>(kernel, choice);
+          const { memory, workgroup } = demandsOf(specialise({ constants, ...rest }));
+          expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
+          expect(workgroup).toBeLessThanOrEqual(256);
+          for (const count of workgroups) expect(count).toBeLessThanOrEqual(65535);
+        }
+      }
+    },
+  );
+});
+
+it('adds a convolution up in one order whatever the batch', () => {
+  for (const [side, from, to] of [
+    [14, 4, 32],
+    [14, 8, 256],
+    [8, 128, 128],
+    [32, 16, 16],
+    [9, 20, 36],
+  ] as const) {
+    const patched = [1, 2, 8, 64, 384].map((batch) => {
+      const shape = { batch, inHeight: side, inWidth: side, inChannels: from, outChannels: to, kernel: 3, stride: 1 };
+      return conv2dForward(shape, { x: 'x', w: ['w'], y: 'y' }, GPU).constants.PATCHED ?? false;
+    });
+    expect(new Set(patched).size, `${side} pixels, ${from} to ${to}`).toBe(1);
+  }
 });

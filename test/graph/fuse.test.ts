@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
+import { gradients } from '../../src/graph/differentiate.js';
 import { Graph, type Tensor } from '../../src/graph/graph.js';
+import { conv2d } from '../../src/graph/ops/conv2d.js';
 import { add, relu } from '../../src/graph/ops/elementwise.js';
 import { matmul } from '../../src/graph/ops/matmul.js';
-import { plan } from '../../src/graph/plan.js';
+import { type PlanOptions, plan } from '../../src/graph/plan.js';
 import { Program } from '../../src/graph/program.js';
 import { partsOf } from '../../src/kernels/dispatch.js';
 import { engine } from '../support/gpu.js';
@@ -80,4 +82,19 @@ it('leaves apart kernels that would read and write one buffer, whichever of its 
   expect(await program.read(...outputs)).toEqual([Float32Array.of(1, 0, 3, 0), Float32Array.of(0, 6, 0, 8)]);
   program.destroy();
   engine.destroyBuffer(buffer);
+});
+
+it('leaves kernels with large tiles alone on a GPU', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [2, 8, 8, 3]);
+  const filters = [graph.input('v', [3, 3, 3, 8]), graph.input('w', [3, 3, 8, 8])];
+  const y = filters.reduce((input, w) => conv2d(input, w, { stride: 1 }), x);
+  const outputs = gradients(y, graph.input('gradient', y.shape), filters);
+  const alone = (options: PlanOptions) =>
+    plan(graph, outputs, options).dispatches.every(
+      (dispatch) =>
+        partsOf(dispatch).length === 1 || partsOf(dispatch).every(({ constants }) => constants.KERNEL !== 3),
+    );
+  expect(alone({ workgroupMemory: true })).toBe(true);
+  expect(alone({ softwareCompiler: true })).toBe(false);
 });

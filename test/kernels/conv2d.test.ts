@@ -105,7 +105,7 @@ const cases = [
   ),
   ...GPU_SHAPES.map((row) => ({ row, options: GPU, how: 'through workgroup memory, ' })),
   ...(engine.device.features.has('shader-f16')
-    ? GPU_SHAPES.slice(0, 3).map((row) => ({ row, options: HALF, how: 'through workgroup memory, float16, ' }))
+    ? GPU_SHAPES.slice(0, 4).map((row) => ({ row, options: HALF, how: 'through workgroup memory, float16, ' }))
     : []),
   ...(engine.matrices
     ? MATRIX_SHAPES.map((row) => ({ row, options: { ...HALF, matrices: engine.matrices! }, how: 'on matrix units, ' }))

@@ -81,8 +81,9 @@ describe.each(REGULARISERS)('loss of a mixed batch: $what', ({ what, regulariser
     { inCount: 65, outCount: 70, classes: 10, workgroupMemory: true },
     { inCount: 5, outCount: 2, classes: 1000, workgroupMemory: true },
     { inCount: 2, outCount: 2, classes: 1050, workgroupMemory: true },
-    { inCount: 7, outCount: 0, classes: 3, workgroupMemory: true },
+    { inCount: 7, outCount: 0, classes: 13, workgroupMemory: true },
     { inCount: 1, outCount: 1, classes: 4, workgroupMemory: true },
+    { inCount: 3, outCount: 2, classes: 20, workgroupMemory: true },
   ])('$inCount in, $outCount out, $classes classes', async (batch) => {
     const logits = noise((batch.inCount + batch.outCount) * batch.classes, 1).map((value) => 3 * value);
     const { gradient, rows, log, halted } = await loss(batch, regulariser, logits);
@@ -114,8 +115,8 @@ describe.each(REGULARISERS)('loss of a mixed batch: $what', ({ what, regulariser
   });
 
   it.each([false, true])('withstands logits of 1e4, through workgroup memory %s', async (workgroupMemory) => {
-    // Of five classes each is a vector of its own, and has a lane.
-    const classes = workgroupMemory ? 5 : 4;
+    // Of eleven classes each is a vector of its own: three for each of four lanes, but for the last.
+    const classes = workgroupMemory ? 11 : 4;
     const batch = { inCount: 3, outCount: 3, classes, workgroupMemory };
     const rows = [
       [1e4, -1e4, 0, 1, -1e4],
@@ -125,7 +126,9 @@ describe.each(REGULARISERS)('loss of a mixed batch: $what', ({ what, regulariser
       [1e4, 1e4, 1e4, 1e4, 1e4],
       [-9999, -1e4, -1e4, -1e4, -1e4],
     ];
-    const logits = Float32Array.from(rows.flatMap((row) => row.slice(0, classes)));
+    const logits = Float32Array.from(
+      rows.flatMap((row) => Array.from({ length: classes }, (_, k) => row[k % (classes > 4 ? 5 : 4)]!)),
+    );
     const { gradient, log, halted } = await loss(batch, regulariser, logits);
     const wanted = expected(batch, regulariser, logits);
     // An energy of 1e4 has an error of 1e-3 in float32, and its softmax as large a relative one.

@@ -25,6 +25,13 @@ it.each([
   expectClose(y, expected, TOLERANCE);
 });
 
+it('sums any number of elements in as many workgroups as every device has', () => {
+  for (const size of [1, 4_681_000, 40_000_000]) {
+    const { workgroups } = sumLeading({ count: 32, size }, { x: 'x', y: 'y' }, { workgroupMemory: true });
+    for (const count of workgroups) expect(count).toBeLessThanOrEqual(65535);
+  }
+});
+
 describe.each([
   { n: 1, h: 1, w: 1, c: 1 },
   { n: 3, h: 7, w: 5, c: 3 },
