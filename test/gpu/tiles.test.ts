@@ -52,16 +52,24 @@ interface Case {
   readonly kernel: (b: Record<string, string>) => Dispatch<string>;
 }
 
+const reducing = (outChannels: number): Conv2dShape => ({ ...WIDE, outChannels });
+/** Channels of which this device's matrix units leave a choice where they reduce. */
+const REDUCING =
+  [16, 32, 48, 64].find((channels) => {
+    const buffers = { x: 'x', w: ['w'], y: 'y', partials: 'p' };
+    return tilesFor(conv2dForward(reducing(channels), buffers, MATRICES)).length > 1;
+  }) ?? 64;
+
 const MATRIX_CASES: readonly Case[] = [
   {
     name: 'convolution on matrix units that reduces',
     buffers: {
       x: half(SIZE * 2, 1),
-      w: noise(9 * 32 * 64, 3),
-      y: halfOutput(SIZE * 4),
-      partials: output(conv2dChunks(WIDE, MATRICES).forward * 3 * 64),
+      w: noise(9 * 32 * REDUCING, 3),
+      y: halfOutput((SIZE / 16) * REDUCING),
+      partials: output(conv2dChunks(reducing(REDUCING), MATRICES).forward * 3 * REDUCING),
     },
-    kernel: (b) => conv2dForward(WIDE, { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }, MATRICES),
+    kernel: (b) => conv2dForward(reducing(REDUCING), { x: b.x!, w: [b.w!], y: b.y!, partials: b.partials }, MATRICES),
   },
   {
     name: 'backward-data of stride 2 on matrix units',
