@@ -29,14 +29,7 @@ var<workgroup> found: array<vec4f, FOUND>; // where SHARED
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  const VECS = CHANNELS / WIDTH;
-  const SLOTS = WORKGROUP / LANES;
-  let id = (group.y * groups.x + group.x) * SLOTS + lane % SLOTS;
-  let member = lane / SLOTS;
-  let c = id % VECS;
-  let chunk = id / VECS;
-  let first = min(chunk * ROWS_PER_CHUNK, u32(ROWS));
-  let last = min(first + ROWS_PER_CHUNK, ROWS);
+  // include: batch_norm_chunk
   let pivot = Vec(X[min(first, ROWS - 1) * VECS + c]); // a chunk may be empty
   var sum = Vec();
   var squares = Vec();

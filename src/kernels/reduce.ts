@@ -1,5 +1,8 @@
 import { type DeviceTraits, type Dispatch, grid, sharing, vectorWidth, WORKGROUP } from './dispatch.js';
 
+/** Summands from which on several invocations share a sum. */
+const LEAST_SHARED = 32;
+
 /**
  * y[i] = sum over s of x[s, i]: `x` is [count, size]. In order of s, and with `workgroupMemory` for GPUs, which share long sums.
  */
@@ -17,9 +20,6 @@ export function sumLeading<B>(
     workgroups: grid(vectors * shared.LANES),
   };
 }
-
-/** Summands from which on several invocations share a sum. */
-const LEAST_SHARED = 32;
 
 /** [batch, positions, channels], height and width joined. */
 export interface PoolShape {

@@ -304,7 +304,7 @@ function weightsConstants(c: Constants, { quads, columns }: Tile) {
   const tileIn = divisors(c.IN_C! / 4, taps === 1 ? MOST_IN.one : MOST_IN.several).find((n) => fits(n, 1))!;
   const across = divisors(vectors(c) / columns!, MOST_ACROSS).find((n) => fits(tileIn, n))!;
   const { down, size, a, b } = sized(tileIn, across);
-  const parts = partsOf(size, (a + b) * 16);
+  const parts = splitsTogether(size, (a + b) * 16);
   return {
     PIXEL_ROWS: rows,
     PIXEL_COLS: cols,
@@ -327,7 +327,7 @@ function weightsConstants(c: Constants, { quads, columns }: Tile) {
 }
 
 /** How many splits a workgroup takes, each of `size` invocations and so many bytes, for the fewest idle lanes. */
-function partsOf(size: number, bytes: number): number {
+function splitsTogether(size: number, bytes: number): number {
   const most = Math.max(1, Math.floor(Math.min(FILLED / size, WORKGROUP_BYTES / bytes)));
   const used = (parts: number) => (parts * size) / (Math.ceil((parts * size) / WARP) * WARP);
   return Array.from({ length: most }, (_, i) => i + 1).reduce((best, n) => (used(n) > used(best) ? n : best));
@@ -439,9 +439,15 @@ function fitsMatrices(c: Constants, tile: Tile): boolean {
   return c.IN_C! % tile.depth! === 0 && (A_SIZE + B_SIZE) * 8 + (SCRATCH + TILE_VECS) * 16 <= WORKGROUP_BYTES;
 }
 
+/** The first that fits: many rows, as they share weights, which are rounded and turned as they are laid into memory. */
+const FIXED_MATRIX_TILES: readonly Tile[] = [
+  { height: 2 * MATRIX_HEIGHT, depth: 16 },
+  { height: MATRIX_HEIGHT, depth: 32 },
+  { height: MATRIX_HEIGHT, depth: 16 },
+];
+
 const conv2dMatrix: Tiling = {
-  // Rows share weights, which are rounded and turned as they are laid into memory.
-  fixed: (c) => [MATRIX_TILES[2]!, MATRIX_TILES[1]!, MATRIX_TILES[0]!].find((tile) => fitsMatrices(c, tile))!,
+  fixed: (c) => FIXED_MATRIX_TILES.find((tile) => fitsMatrices(c, tile))!,
   others: MATRIX_TILES,
   allows: (c, tile) =>
     fitsMatrices(c, tile) &&

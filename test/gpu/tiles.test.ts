@@ -196,6 +196,17 @@ it('has a test of backward-weights in several parts', () => {
   if (matrices) expect(conv2dSplits(LONG_WIDE, MATRICES)).toBe(3);
 });
 
+/** The kernel with each of its tiles, all of which have to be within what every device has. */
+const withinLimits = (kernel: Dispatch<string>) =>
+  tilesFor(kernel).map((choice) => {
+    const dispatch = tile(kernel, choice);
+    const { memory, workgroup } = demandsOf(specialise(dispatch));
+    expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
+    expect(workgroup).toBeLessThanOrEqual(256);
+    for (const count of dispatch.workgroups) expect(count).toBeLessThanOrEqual(65535);
+    return { ...dispatch, workgroup };
+  });
+
 describe.each([
   { kernel: 1, stride: 1 },
   { kernel: 1, stride: 2 },
@@ -211,11 +222,7 @@ describe.each([
       const shape = { ...SHAPE, batch: 384, kernel, stride, inChannels: channels, outChannels: 2 * channels };
       const dispatch = conv2dBackwardWeights(shape, { x: 'x', gradient: 'g', partials: 'p' }, GPU);
       expect(dispatch.shader).toBe('conv2d_backward_weights_tiled');
-      for (const choice of tilesFor(dispatch)) {
-        const { constants, workgroups, ...rest } = tile<string>(dispatch, choice);
-        const { memory, workgroup } = demandsOf(specialise({ constants, ...rest }));
-        expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
-        expect(workgroup).toBeLessThanOrEqual(256);
+      for (const { constants, workgroups } of withinLimits(dispatch)) {
         expect(workgroups[0] * 4 * Number(constants.TILE_IN)).toBe(channels);
         expect(workgroups[1] * 4 * Number(constants.TILE_OUT)).toBe(2 * channels);
       }
@@ -244,11 +251,7 @@ describe.each([
     ];
     for (const kernel of kernels) {
       expect(kernel.shader).toMatch(/matrix$/);
-      for (const choice of tilesFor(kernel)) {
-        const { constants, workgroups, ...rest } = tile<string>(kernel, choice);
-        const { memory, workgroup } = demandsOf(specialise({ constants, ...rest }));
-        expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
-        expect(workgroup).toBeLessThanOrEqual(256);
+      for (const { constants, workgroups, workgroup } of withinLimits(kernel)) {
         expect(workgroups[1] * 4 * Number(constants.TILE_VECS)).toBe(channels);
         // What an invocation lays into memory is of the same terms in every round.
         expect((workgroup * 4) % Number(constants.DEPTH)).toBe(0);
@@ -284,13 +287,7 @@ describe.each([4, 12, 16, 20, 32, 64, 96, 128, 160, 640])('through workgroup mem
       ];
       for (const kernel of kernels) {
         expect(kernel.shader).toMatch(/tiled$/);
-        for (const choice of tilesFor(kernel)) {
-          const { constants, workgroups, ...rest } = tile<string>(kernel, choice);
-          const { memory, workgroup } = demandsOf(specialise({ constants, ...rest }));
-          expect(memoryBytes(memory)).toBeLessThanOrEqual(16384);
-          expect(workgroup).toBeLessThanOrEqual(256);
-          for (const count of workgroups) expect(count).toBeLessThanOrEqual(65535);
-        }
+        withinLimits(kernel);
       }
     },
   );
