@@ -189,7 +189,8 @@ function textLine(image: string, { accepted, label, className, energy, pValue }:
     accepted ? 'accepted' : 'REFUSED ',
     `p ${pValue.toFixed(4)}`,
     `energy ${energy.toFixed(3).padStart(8)}`,
-    (className ?? `class ${label}`).padEnd(12),
+    // A name from the gate's file: it must not end the line, nor talk to the terminal.
+    (className?.replace(/\p{C}/gu, '?') ?? `class ${label}`).padEnd(12),
     image,
   ].join('  ');
 }

@@ -1,6 +1,7 @@
 import { UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import type { DeviceImages } from './device-images.js';
+import { gatherImages } from './image-set.js';
 import type { Sampler } from './sampler.js';
 
 /** What a step takes from an image set: images by number, and, of a set that is streamed, their bytes. */
@@ -38,7 +39,7 @@ export class Feed {
     if (!streamed || this.batch?.step === step) return this.reading;
     const batch: Batch = { step, indices: this.sampler.take(step * this.rows, this.rows) };
     this.batch = batch;
-    this.reading = streamed.gather(batch.indices).then((bytes) => {
+    this.reading = gatherImages(streamed, batch.indices).then((bytes) => {
       batch.bytes = bytes;
     });
     // Thrown where it is awaited.

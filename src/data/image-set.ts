@@ -41,17 +41,31 @@ export type Images = ImageSet | ImageSource;
 /** Whether the images are in memory. */
 export const isInMemory = (images: Images): images is ImageSet => 'images' in images;
 
-/** The bytes of `count` images from image `start` on; without a copy where they are in memory. */
+/**
+ * The bytes of `count` images from image `start` on; without a copy where they are in memory.
+ * @throws {DataError} if they cannot be read, or the set has not the bytes that its count and size take.
+ */
 export async function readImages(images: Images, start: number, count: number): Promise<Uint8Array> {
-  if (!isInMemory(images)) return images.read(start, count);
+  if (!isInMemory(images)) return whole(images, count, await images.read(start, count));
   const bytes = images.height * images.width * 3;
-  return images.images.subarray(start * bytes, (start + count) * bytes);
+  return whole(images, images.count, images.images).subarray(start * bytes, (start + count) * bytes);
 }
 
-/** The bytes of images by number, in the order given. @throws {DataError} if they cannot be read. */
+/** The bytes of images by number, in the order given. @throws {DataError} as {@link readImages} does. */
 export async function gatherImages(images: Images, indices: Uint32Array): Promise<Uint8Array> {
-  if (!isInMemory(images)) return images.gather(indices);
-  return rowsOf(images.images, indices, images.height * images.width * 3);
+  if (!isInMemory(images)) return whole(images, indices.length, await images.gather(indices));
+  return rowsOf(whole(images, images.count, images.images), indices, images.height * images.width * 3);
+}
+
+/** The bytes of `count` images. @throws {DataError} where they are fewer or more */
+function whole(set: ImageProperties, count: number, bytes: Uint8Array): Uint8Array {
+  const { height, width } = set;
+  if (bytes.length !== count * height * width * 3) {
+    throw new DataError(
+      `${sourceOf(set)} gives ${bytes.length} bytes for ${count} images of ${height} x ${width} RGB pixels, which take ${count * height * width * 3}`,
+    );
+  }
+  return bytes;
 }
 
 /** All of it in memory. @throws {DataError} if it cannot be read. */

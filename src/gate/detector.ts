@@ -217,7 +217,9 @@ function setOf(images: ImageSet | Uint8Array): ImageSet {
         `${images.length} bytes are not whole images of ${SIZE} x ${SIZE} x 3; give { data, width, height } for another size`,
       );
     }
-    return { name: 'images', images: images.slice(), count: images.length / BYTES, height: SIZE, width: SIZE };
+    // A Buffer's slice would be no copy.
+    const bytes = new Uint8Array(images);
+    return { name: 'images', images: bytes, count: images.length / BYTES, height: SIZE, width: SIZE };
   }
   if (images.height === SIZE && images.width === SIZE) return images;
   throw new DataError(

@@ -1,9 +1,10 @@
 import { DataError, UsageError } from '../errors.js';
 import { type NdArray, quote, toFloat32 } from '../formats/array.js';
+import { sha256 } from '../formats/digest.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { featuresOf, type Network, stateDictOf } from '../nn/network.js';
 import { decodeNetwork, networkMetadata } from '../nn/network-file.js';
-import { checkScoreState, findScore, SCORES, type ScoreState } from '../ood/scores.js';
+import { checkScoreState, findScore, isTemperature, SCORES, type ScoreState } from '../ood/scores.js';
 import { calibratorsOf, type Gate, half, isHalved } from './gate.js';
 
 const FORMAT = 'energate-gate';
@@ -52,7 +53,9 @@ export async function encodeGate(gate: Gate): Promise<Uint8Array> {
  * @param source what to call the file in messages
  * @throws DataError where it is no gate, of another version, damaged, or its parts do not fit each other
  */
-export async function decodeGate(bytes: Uint8Array, source: string): Promise<Gate> {
+export async function decodeGate(file: Uint8Array, source: string): Promise<Gate> {
+  // The gate's own: its scores share this memory, and the digest is blanked in it. (A Buffer's slice would be no copy.)
+  const bytes = new Uint8Array(file);
   const { tensors, metadata } = readSafetensors(bytes, source);
   if (metadata.format !== FORMAT) {
     throw new DataError(`${source} is not a gate; make one with energate calibrate`);
@@ -66,7 +69,7 @@ export async function decodeGate(bytes: Uint8Array, source: string): Promise<Gat
   const parts = { network: new Map(), fit: new Map(), calibration: new Map() } as Record<string, Map<string, NdArray>>;
   for (const [name, array] of tensors) {
     const at = name.indexOf('.');
-    const part = parts[name.slice(0, at)];
+    const part = Object.hasOwn(parts, name.slice(0, at)) && parts[name.slice(0, at)];
     if (!part) throw new DataError(`${source} holds ${quote(name)}, which belongs to no gate; make it again`);
     part.set(name.slice(at + 1), array);
   }
@@ -134,7 +137,10 @@ function readSaid(text: string | undefined, source: string): Said {
   const wanted: Readonly<Record<keyof Said, readonly [fits: boolean, what: string]>> = {
     score: [typeof said.score === 'string', 'a name'],
     precision: [said.precision === 'float32' || said.precision === 'float16', 'float32 or float16'],
-    temperature: [said.temperature === undefined || isBetween(said.temperature, 0, Infinity), 'a number above 0'],
+    temperature: [
+      said.temperature === undefined || isTemperature(said.temperature),
+      'a number above 0 that float32 computes with',
+    ],
     epsilon: [
       said.epsilon === undefined || said.epsilon === 0 || isBetween(said.epsilon, 0, Infinity),
       'a number of 0 or more',
@@ -239,20 +245,14 @@ function checkStatements(gate: Gate, said: Said, source: string): void {
   }
 }
 
-/** SHA-256 of the file, with the digest itself as zeros: it covers thresholds and names as well as tensors. */
+/** SHA-256 of the file, with the digest itself as zeros, as it is left: it covers thresholds and names as well as tensors. */
 async function checkDigest(bytes: Uint8Array, digest: string | undefined, source: string): Promise<void> {
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const header = new TextDecoder('latin1').decode(bytes.subarray(8, 8 + length));
   // Its first place: in a file that encodeGate wrote, only `format` and `version` are in front of it.
   const at = digest?.length === 64 ? header.indexOf(digest) : -1;
-  const blanked = bytes.slice();
-  if (at >= 0) blanked.set(new TextEncoder().encode(BLANK), 8 + at);
-  if (at < 0 || (await sha256(blanked)) !== digest) {
+  if (at >= 0) bytes.set(new TextEncoder().encode(BLANK), 8 + at);
+  if (at < 0 || (await sha256(bytes)) !== digest) {
     throw new DataError(`${source} does not match its checksum; the file is damaged, copy it again`);
   }
-}
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,6 +1,7 @@
 import { type ImageSource, type Images, isInMemory } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import type { NdArray } from '../formats/array.js';
+import { sha256 } from '../formats/digest.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { isStatistic, type Network, stateDictOf, type Values } from './network.js';
 import { decodeNetwork, networkMetadata } from './network-file.js';
@@ -86,12 +87,6 @@ async function hashOfPieces(set: ImageSource): Promise<string> {
     hashes.push(await sha256(await set.read(start, Math.min(HASHED, set.count - start))));
   }
   return sha256(new TextEncoder().encode(hashes.join()));
-}
-
-async function sha256({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<string> {
-  const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** The fingerprints of a run's data, and of the network that it fine-tunes, if it does. */

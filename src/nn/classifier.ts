@@ -1,5 +1,5 @@
-import { type Images, readImages } from '../data/image-set.js';
-import { UsageError } from '../errors.js';
+import { type Images, readImages, sourceOf } from '../data/image-set.js';
+import { DataError, UsageError } from '../errors.js';
 import { Buffers } from '../gpu/buffers.js';
 import type { Engine } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
@@ -29,8 +29,9 @@ export interface Outputs {
 export class Classifier {
   readonly network: Network;
   readonly batch: number;
-  /** height x width x 3 */
-  readonly bytesPerImage: number;
+  /** Of its images, in pixels. */
+  readonly height: number;
+  readonly width: number;
   private readonly engine: Engine;
   private readonly program: Program;
   private readonly buffers: Buffers;
@@ -40,14 +41,14 @@ export class Classifier {
   private constructor(
     engine: Engine,
     network: Network,
-    batch: number,
-    bytesPerImage: number,
+    { batch, height, width }: { batch: number; height: number; width: number },
     compiled: { program: Program; buffers: Buffers; tensors: { pixels: Tensor; features: Tensor; logits: Tensor } },
   ) {
     this.engine = engine;
     this.network = network;
     this.batch = batch;
-    this.bytesPerImage = bytesPerImage;
+    this.height = height;
+    this.width = width;
     this.program = compiled.program;
     this.buffers = compiled.buffers;
     this.tensors = compiled.tensors;
@@ -114,11 +115,16 @@ export class Classifier {
         indices,
         Uint32Array.from({ length: batch }, (_, i) => i),
       );
-      return new Classifier(engine, network, batch, height * width * 3, {
-        program,
-        buffers,
-        tensors: { pixels, features, logits },
-      });
+      return new Classifier(
+        engine,
+        network,
+        { batch, height, width },
+        {
+          program,
+          buffers,
+          tensors: { pixels, features, logits },
+        },
+      );
     } catch (error) {
       program?.destroy();
       buffers.destroy();
@@ -131,12 +137,17 @@ export class Classifier {
    * the next is read and queued.
    * @param options.onProgress gets the number of images done
    * @param options.signal stops between batches, with its reason thrown
-   * @throws DataError where images cannot be read
+   * @throws DataError where images cannot be read, or are of another size
    */
-  run(
+  async run(
     set: Images,
     options: { onProgress?: (done: number) => void; signal?: AbortSignal | undefined } = {},
   ): Promise<Outputs> {
+    if (set.height !== this.height || set.width !== this.width) {
+      throw new DataError(
+        `${sourceOf(set)} has images of ${set.height} x ${set.width} pixels, but the classifier was made for ${this.height} x ${this.width}`,
+      );
+    }
     const pixels = this.program.storage(this.tensors.pixels);
     return this.inBatches(set.count, options, async (start, count) => {
       const bytes = await readImages(set, start, count);
@@ -151,10 +162,11 @@ export class Classifier {
    */
   runOnDevice({ buffer, offset = 0, count }: { buffer: GPUBuffer; offset?: number; count: number }): Promise<Outputs> {
     const pixels = this.program.storage(this.tensors.pixels);
+    const bytesPerImage = this.height * this.width * 3;
     return this.inBatches(count, {}, async (start, images) => () => {
       const encoder = this.engine.device.createCommandEncoder();
-      const from = offset + start * this.bytesPerImage;
-      encoder.copyBufferToBuffer(buffer, from, pixels.buffer, pixels.offset, images * this.bytesPerImage);
+      const from = offset + start * bytesPerImage;
+      encoder.copyBufferToBuffer(buffer, from, pixels.buffer, pixels.offset, images * bytesPerImage);
       this.engine.submit(encoder);
     });
   }

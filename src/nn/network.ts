@@ -1,5 +1,5 @@
 import { DataError, UsageError } from '../errors.js';
-import { type NdArray, toFloat32 } from '../formats/array.js';
+import { type NdArray, quote, toFloat32 } from '../formats/array.js';
 import { type Shape, showShape, sizeOf } from '../graph/graph.js';
 import type { Normalization } from '../kernels/gather-images.js';
 
@@ -128,13 +128,15 @@ export function networkFromState(
     const bad = data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
       throw new DataError(
-        `${source}: ${name} holds ${data[bad]} at element ${bad}: the file is damaged, or its training diverged; give another`,
+        `${source}: ${quote(name)} holds ${data[bad]} at element ${bad}: the file is damaged, or its training diverged; give another`,
       );
     state.set(name, { shape, data });
   }
   for (const name of tensors.keys()) {
     if (!state.has(name) && !name.endsWith('.num_batches_tracked')) {
-      throw new DataError(`${source}: ${describe(config)} has no tensor ${name}: is this another kind of network?`);
+      throw new DataError(
+        `${source}: ${describe(config)} has no tensor ${quote(name)}: is this another kind of network?`,
+      );
     }
   }
   return { config, state, batchesTracked: readBatchesTracked(tensors, source), ...options };
@@ -158,7 +160,7 @@ function inferConfig(tensors: ReadonlyMap<string, NdArray>, source: string): Wid
   if (!first || !fc || first.shape.length !== 4 || fc.shape.length !== 2) {
     const example = [...tensors.keys()].slice(0, 3).join(', ') || 'nothing';
     throw new DataError(
-      `${source} is not a WideResNet: it has no 4-d block1.layer.0.conv1.weight and 2-d fc.weight (it holds ${example}); energate takes WideResNets alone`,
+      `${source} is not a WideResNet: it has no 4-d block1.layer.0.conv1.weight and 2-d fc.weight (it holds ${quote(example)}); energate takes WideResNets alone`,
     );
   }
   let blocks = 0;

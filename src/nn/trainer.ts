@@ -2,7 +2,7 @@ import { type DeviceImages, imageSource, uploadImages } from '../data/device-ima
 import { Feed } from '../data/feed.js';
 import { type ImageProperties, type Images, requireLabels, sourceOf } from '../data/image-set.js';
 import { Sampler } from '../data/sampler.js';
-import { DivergenceError, UsageError } from '../errors.js';
+import { DataError, DivergenceError, UsageError } from '../errors.js';
 import { Buffers } from '../gpu/buffers.js';
 import type { Engine, Storage } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
@@ -462,7 +462,15 @@ export function checkTraining(
   if (outlierBatch > 0 && !outliers)
     throw new UsageError(`outlier batch is ${outlierBatch}, but no outliers are given`);
   requireImages('batch', batch, inDistribution);
-  if (outliers) requireImages('outlier batch', outlierBatch, outliers);
+  if (outliers) {
+    requireImages('outlier batch', outlierBatch, outliers);
+    const [size, other] = [inDistribution, outliers].map(({ height, width }) => `${height} x ${width}`);
+    if (size !== other) {
+      throw new DataError(
+        `${sourceOf(outliers)} has images of ${other} pixels, and ${sourceOf(inDistribution)} of ${size}: scale them to one size`,
+      );
+    }
+  }
   if (regulariser) requireRegulariser(regulariser);
   if (!(dropout >= 0 && dropout < 1)) throw new UsageError(`dropout ${dropout} is not a probability below 1`);
   if (!(learningRate > 0 && Number.isFinite(learningRate)))

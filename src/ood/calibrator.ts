@@ -35,8 +35,8 @@ export class Calibrator {
     const sorted = Float64Array.from(scores).sort();
     const bad = sorted.find((score) => !Number.isFinite(score));
     if (bad !== undefined) throw new DataError(`a calibration score is ${bad}; every score must be finite`);
-    // 1e-9 undoes the rounding of 1 - accept, as in 0.05 * 20.
-    this.rank = Math.floor((1 - accept) * (sorted.length + 1) + 1e-9);
+    // 1e-9 undoes the rounding of 1 - accept, as in 0.05 * 20; at the smallest rates it would round up past the last score.
+    this.rank = Math.min(Math.floor((1 - accept) * (sorted.length + 1) + 1e-9), sorted.length);
     if (this.rank < 1) {
       throw new DataError(
         `${sorted.length} calibration scores are too few to accept ${100 * accept} %; give at least ${Math.ceil(accept / (1 - accept) - 1e-9)}`,
@@ -77,7 +77,7 @@ export class Calibrator {
     });
   }
 
-  /** Is an input of this score taken for in-distribution? The same as `pValue(score) > 1 - accept`. */
+  /** Is an input of this score taken for in-distribution? The same as `pValue(score) > 1 - accept`, but for rounding. */
   accepts(score: number): boolean {
     return score >= this.threshold;
   }
@@ -114,7 +114,7 @@ export class Calibrator {
 
   /**
    * Which fraction of `count` further in-distribution inputs will be accepted, with this confidence or more: wider than
-   * {@link Calibrator.bounds}, since `count` inputs are a sample too (beta-binomial; Vovk 2012).
+   * {@link Calibrator.bounds}, since `count` inputs are a sample too (beta-binomial; Vovk 2012). With tied scores it may be more.
    */
   predict(count: number, confidence = 0.95): { lower: number; upper: number } {
     if (!(Number.isInteger(count) && count > 0)) {

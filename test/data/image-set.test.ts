@@ -1,10 +1,12 @@
 import { gzipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import {
+  gatherImages,
   type ImageSet,
   imageSetFromCifar,
   imageSetFromNpz,
   piecesOf,
+  readImages,
   requireLabels,
   subset,
 } from '../../src/data/image-set.js';
@@ -100,6 +102,20 @@ describe('requireLabels', () => {
     expect(() => requireLabels(load({ images }), 5)).toThrow(
       /^data\/cats\.npz has no labels; add an integer array 'labels'/,
     );
+  });
+});
+
+describe('a set of fewer bytes than it says', () => {
+  const short: ImageSet = { ...load({ images }), count: 4 };
+  const message = 'data/cats.npz gives 9216 bytes for 4 images of 32 x 32 RGB pixels, which take 12288';
+  const { images: _, ...properties } = short;
+  const source = { ...properties, read: async () => new Uint8Array(10), gather: async () => new Uint8Array(10) };
+
+  it('is refused where images are read', async () => {
+    await expect(readImages(short, 0, 1)).rejects.toThrow(message);
+    await expect(gatherImages(short, Uint32Array.of(0))).rejects.toThrow(message);
+    await expect(readImages(source, 0, 2)).rejects.toThrow(/gives 10 bytes for 2 images/);
+    await expect(gatherImages(source, Uint32Array.of(3))).rejects.toThrow(/gives 10 bytes for 1 images/);
   });
 });
 

@@ -63,6 +63,13 @@ describe('Detector', () => {
     engine.destroyBuffer(buffer);
   });
 
+  it('takes bytes as they are when it is asked, of a Buffer, too', async () => {
+    const bytes = Buffer.from(inDistribution.images);
+    const asked = detector.check(bytes);
+    bytes.fill(0);
+    expect(await asked).toEqual(decisions);
+  });
+
   it('takes textures of any size, alone and among pictures, as they were when it was asked', async () => {
     const small = { data: image(3), width: 32, height: 32 };
     const large = formulaPicture(100, 40);
@@ -175,5 +182,10 @@ describe('Detector', () => {
     );
     const odd = { name: 'mine', images: new Uint8Array(48), count: 1, height: 4, width: 4 };
     await expect(detector.check(odd)).rejects.toThrow('mine is of 4 x 4; the gate takes sets of 32 x 32');
+    // The rest would be decided by pictures of an earlier call.
+    const short = { name: 'mine', images: new Uint8Array(3072), count: 3, height: 32, width: 32 };
+    await expect(detector.check(short)).rejects.toThrow(
+      'mine gives 3072 bytes for 3 images of 32 x 32 RGB pixels, which take 9216',
+    );
   });
 });

@@ -84,6 +84,16 @@ describe('a gate file', () => {
     );
   });
 
+  it('leaves the bytes that it is read from alone, and keeps none of them', async () => {
+    // What Node reads is a Buffer, whose slice shares its memory.
+    const file = Buffer.from(bytes);
+    const read = await decodeGate(file, 'x');
+    expect(new Uint8Array(file)).toEqual(bytes);
+    expect(await decodeGate(file, 'x')).toEqual(full);
+    file.fill(0);
+    expect(read).toEqual(full);
+  });
+
   it('does not mind in which order the network was described', async () => {
     const { depth, width, classes } = network.config;
     const other = { ...gate, network: { ...network, config: { classes, width, depth } } };
@@ -159,6 +169,7 @@ describe('a gate file that somebody made, its checksum right', () => {
     ['an acceptance of 1', withGate({ accept: 1 }), /gate\.accept is not a number between 0 and 1/],
     ['an acceptance of text', withGate({ accept: '0.9' }), /gate\.accept is not/],
     ['a temperature of 0', withGate({ temperature: 0 }), /gate\.temperature is not a number above 0/],
+    ['a temperature beyond float32', withGate({ temperature: 1e300 }), /gate\.temperature is not a number above 0/],
     ['a temperature of null', withGate({ temperature: null }), /gate\.temperature is not/],
     ['an epsilon below 0', withGate({ epsilon: -1 }), /gate\.epsilon is not a number of 0 or more/],
     ['a precision that does not exist', withGate({ precision: 'int8' }), /gate\.precision is not float32 or float16/],
@@ -212,6 +223,9 @@ describe('a gate file that somebody made, its checksum right', () => {
     ],
     ['more calibration', withTensor('calibration.extra', {}), /holds calibration\.extra, which is not known here/],
     ['a tensor of nothing', withTensor('extra', {}), /^x holds extra, which belongs to no gate/],
+    ['a tensor by inheritance', withTensor('constructor.x', {}), /^x holds constructor\.x, which belongs to no gate/],
+    ['a tensor whose name ends the line', withTensor('network.a\n\u001b[31m', {}), /has no tensor a\?\?\[31m: is/],
+    ['state whose name ends the line', withTensor('fit.a\nb', {}), /^x: mahalanobis has no a\?b; fit again$/],
     ['no means', withTensor('fit.means', undefined), /^x lacks the means that mahalanobis learned; fit again$/],
     [
       'means of another size',

@@ -235,6 +235,16 @@ describe('refuses, before it takes memory on the GPU,', () => {
     await expectRefusal({}, { inDistribution }, DataError, message);
   });
 
+  it('outliers of another size', async () => {
+    const outliers = { ...data.outliers!, height: 16, width: 64 };
+    await expectRefusal(
+      {},
+      { outliers },
+      DataError,
+      /^out has images of 16 x 64 pixels, and in of 32 x 32: scale them/,
+    );
+  });
+
   async function expectRefusal(
     options: Partial<TrainingOptions>,
     sets: Partial<TrainingData>,

@@ -140,6 +140,14 @@ describe('Calibrator', () => {
     );
   });
 
+  it('has a threshold at whatever rate', () => {
+    for (const accept of [1e-12, 1e-6, 0.5, 0.99]) {
+      const { threshold } = new Calibrator([3, ...uniforms(100, 'rates')], { accept });
+      expect(threshold).toBeLessThanOrEqual(3);
+    }
+    expect(new Calibrator([1, 2, 3], { accept: 1e-12 }).threshold).toBe(3);
+  });
+
   it('survives JSON', () => {
     const gate = new Calibrator(uniforms(100, 'json'), { accept: 0.95 });
     const copy = Calibrator.from(JSON.parse(JSON.stringify(gate)));

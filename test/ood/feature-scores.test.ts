@@ -49,6 +49,24 @@ describe('scores of features agree with NumPy', () => {
     expect(() => scoreArrays(findScore('ash'), headless)).toThrow(
       "ash uses the last layer; give its weight and bias as 'head'",
     );
+    const weight = head.weight.subarray(1);
+    expect(() => scoreArrays(findScore('ash'), { ...input, head: { ...head, weight } })).toThrow(
+      `the head has ${weight.length} weights and a bias of ${classes}`,
+    );
+  });
+
+  it.each([
+    [-1, 'label 7 is -1'],
+    [classes, `label 7 is ${classes}`],
+    [0.5, 'label 7 is 0.5'],
+  ])('mahalanobis is not fitted with a label of %d', async (label, message) => {
+    const labels = Array.from({ length: training.logits.length / classes }, (_, i) => (i === 7 ? label : i % classes));
+    await expect(fitArrays(findScore('mahalanobis'), { ...training, labels })).rejects.toThrow(
+      `${message}; the classes are 0 to ${classes - 1}`,
+    );
+    await expect(fitArrays(findScore('mahalanobis'), { ...training, labels: labels.slice(0, 7) })).rejects.toThrow(
+      `7 labels for ${labels.length} training images; give one for each`,
+    );
   });
 });
 

@@ -136,9 +136,13 @@ export function mapRows(
 /** Logits over it, and its inverse, are far from what float32 cannot hold. */
 const LEAST_TEMPERATURE = 1e-15;
 
-/** @throws {UsageError} if the temperature is not a positive number that float32 computes with. */
+/** Whether it is a positive number that float32 computes with. */
+export const isTemperature = (value: unknown): boolean =>
+  typeof value === 'number' && value >= LEAST_TEMPERATURE && value <= 1 / LEAST_TEMPERATURE;
+
+/** @throws {UsageError} if it is not {@link isTemperature}. */
 export function checkTemperature(temperature: number): void {
-  if (!(temperature >= LEAST_TEMPERATURE && temperature <= 1 / LEAST_TEMPERATURE)) {
+  if (!isTemperature(temperature)) {
     throw new UsageError(
       `the temperature is ${temperature}; it must be a positive number, from ${LEAST_TEMPERATURE} to ${1 / LEAST_TEMPERATURE}`,
     );
@@ -186,12 +190,14 @@ export function rowsOf(logits: Logits, classes: number): number {
 
 /**
  * N and D, of what a network said of images.
- * @throws {DataError} where logits or features are not whole rows, or one is not finite
+ * @throws {DataError} where logits or features are not whole rows, or one is not finite, or the head is of another size
  */
-export function sizesOf({ logits, classes, features }: Pick<ScoreInput, 'logits' | 'classes' | 'features'>): {
-  count: number;
-  size: number;
-} {
+export function sizesOf({
+  logits,
+  classes,
+  features,
+  head,
+}: Pick<ScoreInput, 'logits' | 'classes' | 'features' | 'head'>): { count: number; size: number } {
   const count = rowsOf(logits, classes);
   for (let at = 0; at < logits.length; at++) {
     if (Number.isFinite(logits[at])) continue;
@@ -204,12 +210,23 @@ export function sizesOf({ logits, classes, features }: Pick<ScoreInput, 'logits'
     throw new DataError(`${features.length} features are not whole rows for ${count} images`);
   const bad = features.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) throw new DataError(`feature ${bad} is ${features[bad]}; every feature must be finite`);
+  if (head && (head.weight.length !== classes * size || head.bias.length !== classes)) {
+    throw new DataError(
+      `the head has ${head.weight.length} weights and a bias of ${head.bias.length}; ${classes} classes of ${size} features take ${classes * size} and ${classes}`,
+    );
+  }
   return { count, size };
 }
 
-/** The same of training images. @throws {DataError} where there are none, too */
+/** The same of training images. @throws {DataError} where there are none, or labels are not a class number each, too */
 export function trainingSizes(training: FitInput): { count: number; size: number } {
   const sizes = sizesOf(training);
   if (sizes.count === 0) throw new DataError('scores are fitted on training images, but there are none');
+  const { labels, classes } = training;
+  if (labels && labels.length !== sizes.count) {
+    throw new DataError(`${labels.length} labels for ${sizes.count} training images; give one for each`);
+  }
+  const bad = Array.from(labels ?? []).findIndex((k) => !(Number.isInteger(k) && k >= 0 && k < classes));
+  if (bad >= 0) throw new DataError(`label ${bad} is ${labels![bad]}; the classes are 0 to ${classes - 1}`);
   return sizes;
 }

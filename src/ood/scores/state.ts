@@ -1,4 +1,5 @@
 import { DataError } from '../../errors.js';
+import { quote } from '../../formats/array.js';
 import type { Score, ScoreState } from './score.js';
 
 /**
@@ -15,7 +16,7 @@ export function checkScoreState(
 ): void {
   const shapes = score.shapes?.(size, classes) ?? {};
   const extra = Object.keys(state).find((key) => !Object.hasOwn(shapes, key));
-  if (extra !== undefined) throw new DataError(`${source}: ${name} has no ${extra}; fit again`);
+  if (extra !== undefined) throw new DataError(`${source}: ${name} has no ${quote(extra)}; fit again`);
   for (const [key, shape] of Object.entries(shapes)) {
     const array = state[key];
     if (!array) throw new DataError(`${source} lacks the ${key} that ${name} learned; fit again`);
