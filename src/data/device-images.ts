@@ -1,3 +1,4 @@
+import { DataError, DeviceError } from '../errors.js';
 import type { Buffers } from '../gpu/buffers.js';
 import type { Storage } from '../gpu/engine.js';
 import type { Graph, Tensor } from '../graph/graph.js';
@@ -63,3 +64,35 @@ export function imageSource(
   });
   return { source: { chunks, indices: graph.input(`${name} indices`, [rows], 'u32') }, bindings };
 }
+
+/** `count` images, one after the other, from byte `offset` of somebody's buffer on. */
+export interface ImagesInBuffer {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly count: number;
+}
+
+/**
+ * Refuse images that a buffer does not hold, or that cannot be copied from it.
+ * @param bytes of an image, a multiple of 4
+ * @throws DataError, DeviceError
+ */
+export function requireImages({ buffer, offset, count }: ImagesInBuffer, bytes: number): void {
+  if (!(Number.isInteger(count) && count >= 0 && Number.isInteger(offset) && offset >= 0 && offset % 4 === 0)) {
+    throw new DataError(`${count} images from byte ${offset} on: give a whole number, and a multiple of 4`);
+  }
+  if (bytes % 4 !== 0)
+    throw new DataError(`images of ${bytes} bytes cannot be copied on the device: their bytes must be a multiple of 4`);
+  const end = offset + count * bytes;
+  if (end > buffer.size) {
+    throw new DataError(
+      `${count} images of ${bytes} bytes from byte ${offset} on end at ${end}, but the buffer has ${buffer.size}`,
+    );
+  }
+  if (!(buffer.usage & GPU_BUFFER_COPY_SRC)) {
+    throw new DeviceError('the buffer cannot be copied from; create it with GPUBufferUsage.COPY_SRC');
+  }
+}
+
+// GPUBufferUsage.COPY_SRC by value: Node has no such global.
+const GPU_BUFFER_COPY_SRC = 0x4;

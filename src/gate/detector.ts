@@ -1,10 +1,11 @@
+import { requireImages } from '../data/device-images.js';
 import type { ImageSet } from '../data/image-set.js';
 import { DataError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import { Classifier, labelsOf, type Outputs } from '../nn/classifier.js';
 import type { Calibrator } from '../ood/calibrator.js';
 import { energy, findScore, scoreArrays } from '../ood/scores.js';
-import { DevicePictures, requireImages } from './device-pictures.js';
+import { DevicePictures } from './device-pictures.js';
 import { calibratorsOf, type Gate } from './gate.js';
 import { decodeGate } from './gate-file.js';
 import { fitPicture, type Picture } from './resize.js';

@@ -1,4 +1,5 @@
-import { DataError, DeviceError } from '../errors.js';
+import type { ImagesInBuffer } from '../data/device-images.js';
+import { DeviceError } from '../errors.js';
 import { type Engine, record, type Storage } from '../gpu/engine.js';
 import { fitPicture as fitOnDevice } from '../kernels/fit-picture.js';
 import { type Fit, fitOf } from './resize.js';
@@ -8,12 +9,6 @@ interface Table {
   readonly storage: Storage;
   /** Rows of the picture that matter. */
   readonly rows: number;
-}
-
-interface ImagesInBuffer {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly count: number;
 }
 
 /** Values of 0 to 1, as they are shown; `-srgb` formats hold the same bytes and are read as linear. */
@@ -33,6 +28,7 @@ export class DevicePictures {
   private readonly tables = new Map<string, Table>();
   private readonly free: GPUBuffer[] = [];
   private middle: GPUBuffer | undefined;
+  private destroyed = false;
 
   private constructor(engine: Engine, size: number, pipelines: readonly GPUComputePipeline[]) {
     this.engine = engine;
@@ -60,7 +56,8 @@ export class DevicePictures {
   }
 
   release(buffer: GPUBuffer): void {
-    this.free.push(buffer);
+    if (this.destroyed) this.engine.destroyBuffer(buffer);
+    else this.free.push(buffer);
   }
 
   /**
@@ -98,7 +95,7 @@ export class DevicePictures {
     this.engine.submit(encoder);
   }
 
-  /** Copy images that are fitted already, as they are now, from a buffer that {@link requireImages} has let through. */
+  /** Copy images that are fitted already, as they are now, from a buffer that `requireImages` has let through. */
   copy({ buffer, offset, count }: ImagesInBuffer, to: GPUBuffer): void {
     const encoder = this.engine.device.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer, offset, to, 0, count * this.bytes);
@@ -145,32 +142,13 @@ export class DevicePictures {
 
   /** Free the device's memory. */
   destroy(): void {
+    this.destroyed = true;
     for (const { storage } of this.tables.values()) this.engine.destroyBuffer(storage.buffer);
     for (const buffer of this.free) this.engine.destroyBuffer(buffer);
     if (this.middle) this.engine.destroyBuffer(this.middle);
     this.tables.clear();
     this.free.length = 0;
     this.middle = undefined;
-  }
-}
-
-/**
- * Refuse images that a buffer does not hold, or that cannot be copied from it.
- * @param bytes of an image
- * @throws DataError, DeviceError
- */
-export function requireImages({ buffer, offset, count }: ImagesInBuffer, bytes: number): void {
-  if (!(Number.isInteger(count) && count >= 0 && Number.isInteger(offset) && offset >= 0 && offset % 4 === 0)) {
-    throw new DataError(`${count} images from byte ${offset} on: give a whole number, and a multiple of 4`);
-  }
-  const end = offset + count * bytes;
-  if (end > buffer.size) {
-    throw new DataError(
-      `${count} images of ${bytes} bytes from byte ${offset} on end at ${end}, but the buffer has ${buffer.size}`,
-    );
-  }
-  if (!(buffer.usage & GPU_BUFFER_COPY_SRC)) {
-    throw new DeviceError('the buffer cannot be copied from; create it with GPUBufferUsage.COPY_SRC');
   }
 }
 
@@ -187,6 +165,5 @@ function checkTexture({ label, format, usage, dimension, sampleCount, width, hei
   }
 }
 
-// GPUTextureUsage.TEXTURE_BINDING and GPUBufferUsage.COPY_SRC by value: Node has no such globals.
+// GPUTextureUsage.TEXTURE_BINDING by value: Node has no such global.
 const GPU_TEXTURE_BINDING = 0x4;
-const GPU_BUFFER_COPY_SRC = 0x4;

@@ -38,6 +38,15 @@ export function requireUsage(buffer: GPUBuffer, usage: keyof typeof USAGE, why: 
   }
 }
 
+/** @throws DeviceError where a range reaches past its buffer */
+export function requireInside({ buffer, offset, size }: Storage, what: string): void {
+  if (offset + size > buffer.size) {
+    throw new DeviceError(
+      `${what} is bound to ${size} bytes from ${offset} on, but ${nameOf(buffer)} has ${buffer.size}`,
+    );
+  }
+}
+
 const nameOf = (buffer: GPUBuffer) => (buffer.label ? `buffer '${buffer.label}'` : 'a buffer without a label');
 
 /**
@@ -63,11 +72,7 @@ export function checkBindings(
     const isStorage = usage === 'STORAGE';
     requireUsage(buffer, usage, `bound as ${name} of ${shader}`);
     require(isStorage ? 'maxStorageBufferBindingSize' : 'maxUniformBufferBindingSize', size, `binds bytes as ${name}:`);
-    if (offset + size > buffer.size) {
-      throw new DeviceError(
-        `${name} of ${shader} is bound to ${size} bytes from ${offset} on, but ${nameOf(buffer)} has ${buffer.size}`,
-      );
-    }
+    requireInside(bindings[i]!, `${name} of ${shader}`);
     const alignment = limits[isStorage ? 'minStorageBufferOffsetAlignment' : 'minUniformBufferOffsetAlignment'];
     if (offset % alignment !== 0) {
       throw new DeviceError(

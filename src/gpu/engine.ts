@@ -68,6 +68,7 @@ export class Engine {
   readonly counters: Counters = { buffers: 0, bytes: 0, pipelines: 0, bindGroups: 0, submits: 0 };
   /** Why the device was lost, once it was. */
   private lost: string | undefined;
+  private destroyed = false;
   private failure: DeviceError | undefined;
   private readonly owned: { gpu: GPU; adapter: GPUAdapter } | undefined;
   private readonly options: EngineOptions;
@@ -156,8 +157,8 @@ export class Engine {
   }
 
   /**
-   * An engine on a device that the caller owns, and goes on owning. Default limits suffice, with smaller batches; what exceeds
-   * the device's is refused by a {@link LimitError} or {@link FeatureError} that names it.
+   * An engine on a device that the caller owns, and goes on owning. Default limits suffice for networks of up to 33 million
+   * parameters, which are one binding, with smaller batches; what exceeds the device's is refused by a {@link LimitError} or {@link FeatureError} that names it.
    * @throws DeviceError if the device is lost already.
    */
   static async from(device: GPUDevice, options: EngineOptions = {}): Promise<Engine> {
@@ -199,7 +200,10 @@ export class Engine {
     return matricesOf(this.device.features, this.owned?.adapter.info ?? this.device.adapterInfo);
   }
 
-  /** Throw what went wrong on the device since it was made, if anything did. */
+  /**
+   * Throw what went wrong on the device since it was made, if anything did. What the GPU refused once ends the engine, since nobody
+   * knows which results are missing: make another.
+   */
   check(): void {
     if (this.lost !== undefined) throw new DeviceError(`the GPU device was lost: ${this.lost}`);
     if (this.failure) throw this.failure;
@@ -212,7 +216,7 @@ export class Engine {
     if (limit) {
       const have = this.device.limits[limit];
       throw new LimitError(
-        `${label} needs ${rounded} bytes in one buffer, but this device binds at most ${have} (${limit}): use a smaller batch`,
+        `${label} needs ${rounded} bytes in one buffer, but this device binds at most ${have} (${limit}): use a smaller batch or network, or a device made with a higher limit`,
         { limit, have, need: rounded },
       );
     }
@@ -281,6 +285,7 @@ export class Engine {
     try {
       await this.guard(() => this.awaiting(() => staging.mapAsync(GPU_MAP_READ, 0, total)));
     } catch (error) {
+      this.destroyBuffer(staging);
       await this.settle();
       throw new DeviceError(`reading from the GPU failed: ${(error as Error).message}`);
     }
@@ -292,7 +297,8 @@ export class Engine {
       return copy;
     });
     staging.unmap();
-    this.staging.push(staging);
+    if (this.destroyed) this.destroyBuffer(staging);
+    else this.staging.push(staging);
     await this.settle();
     return copies;
   }
@@ -437,6 +443,7 @@ export class Engine {
 
   /** Free the engine's own things. A lent device stays as it is; an own device is destroyed. */
   destroy(): void {
+    this.destroyed = true;
     for (const buffer of this.staging) this.destroyBuffer(buffer);
     this.staging = [];
     if (this.owned) this.device.destroy();

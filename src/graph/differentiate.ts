@@ -45,5 +45,7 @@ export function gradients(of: Tensor, gradient: Tensor, wrt: readonly Tensor[]):
 
 /** `fresh + sum`, folded into the kernel that makes `fresh` where it can add as it stores. Nobody else may read `fresh`. */
 function accumulate(fresh: Tensor, sum: Tensor): Tensor {
-  return fresh.node?.op.plus?.(fresh.node, sum) ? fresh : add(fresh, sum);
+  const { node } = fresh;
+  // A kernel adds to its first output alone.
+  return node?.outputs[0] === fresh && node.op.plus?.(node, sum) ? fresh : add(fresh, sum);
 }

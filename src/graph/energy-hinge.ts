@@ -35,12 +35,19 @@ export class EnergyHinge {
   private readonly shape: EnergyHingeShape;
   private readonly program: Program;
   private readonly tensors: Readonly<Record<Names, Tensor>>;
+  private readonly ownEngine: Engine | undefined;
 
-  /** For {@link energyHinge}. */
-  constructor(shape: EnergyHingeShape, program: Program, tensors: Readonly<Record<Names, Tensor>>) {
+  /** For {@link energyHinge}. @param ownEngine one that was made for it */
+  constructor(
+    shape: EnergyHingeShape,
+    program: Program,
+    tensors: Readonly<Record<Names, Tensor>>,
+    ownEngine: Engine | undefined,
+  ) {
     this.shape = shape;
     this.program = program;
     this.tensors = tensors;
+    this.ownEngine = ownEngine;
     this.buffers = {
       logits: program.storage(tensors.logits),
       labels: program.storage(tensors.labels),
@@ -85,6 +92,7 @@ export class EnergyHinge {
   /** Free the buffers that were made for it. */
   destroy(): void {
     this.program.destroy();
+    this.ownEngine?.destroy();
   }
 }
 
@@ -96,7 +104,7 @@ export class EnergyHinge {
  * [inCount], each below classes; `gradient`, written, of the logits' shape; `rows`, written, float32 [inCount + outCount, 4]:
  * cross-entropy (0 for outliers), squared hinge, energy, 1 where the largest logit is the label's. All need STORAGE usage and begin at
  * a multiple of 256 bytes. Those that are not given are made.
- * @throws UsageError where mIn is not below mOut; DeviceError where a buffer does not fit
+ * @throws UsageError where a margin or lambda cannot be, or inCount is below 1; DeviceError where a buffer does not fit
  * @example
  * const hinge = await energyHinge(device, { inCount: 32, outCount: 64, classes: 10, mIn: -23, mOut: -5, lambda: 0.1 }, { logits });
  * hinge.encode(pass);
@@ -117,5 +125,5 @@ export async function energyHinge(
     bindings.set(tensors[name], 'buffer' in given ? given : { buffer: given, offset: 0, size: given.size });
   }
   const program = await Program.compile(engine, graph, [tensors.gradient, tensors.rows], bindings);
-  return new EnergyHinge(shape, program, tensors);
+  return new EnergyHinge(shape, program, tensors, engine === on ? undefined : engine);
 }

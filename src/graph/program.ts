@@ -1,4 +1,5 @@
 import { DeviceError, FeatureError, UsageError } from '../errors.js';
+import { requireInside } from '../gpu/bindings.js';
 import { Buffers } from '../gpu/buffers.js';
 import { type Engine, type PreparedDispatch, record, type Storage } from '../gpu/engine.js';
 import type { Dispatch } from '../kernels/dispatch.js';
@@ -23,6 +24,7 @@ export class Program {
   readonly bytes: number;
   /** The most bytes of computed tensors alive at once: the least any plan could do with. */
   readonly peakBytes: number;
+  private destroyed = false;
 
   private constructor(
     engine: Engine,
@@ -46,7 +48,8 @@ export class Program {
    * frees them. Every other input and output gets a zeroed buffer of the program's own. Within one kernel, no buffer may be both
    * read and written, whatever the ranges. A bound {@link pack} keeps what lies between its parts.
    * @throws LimitError where a tensor exceeds the device's limits; DeviceError where a bound buffer is too small, or was made
-   * without the usage that it needs (STORAGE; UNIFORM too for the filters of small convolutions), or begins off its alignment
+   * without the usage that it needs (STORAGE; UNIFORM too for the filters of small convolutions, `affine` of `conv2dActivated` and
+   * `step`), or begins off its alignment
    * @param options.float16 store activations and their gradients as float16. Sums stay float32, and so do products but on matrix
    * units ({@link Engine.matrices}), which round filters to float16. ShapeError where an op cannot, or an output would be float16;
    * FeatureError without `shader-f16`
@@ -92,7 +95,7 @@ export class Program {
       for (const input of graph.inputs) {
         const size = sizeOf(input.shape) * 4;
         const bound = bindings.get(input);
-        storages.set(input, bound ?? { buffer: owned.create(input.name, size), offset: 0, size });
+        storages.set(input, bound ? { ...bound, size } : { buffer: owned.create(input.name, size), offset: 0, size });
       }
       const storageOf = (tensor: Tensor): Storage => {
         const known = storages.get(tensor);
@@ -125,6 +128,7 @@ export class Program {
    * it. In a pass, pipeline and bind group 0 are others afterwards.
    */
   encode(into: GPUComputePassEncoder | GPUCommandEncoder): void {
+    this.requireAlive();
     if ('beginComputePass' in into) recordPass(into, this.dispatches);
     else record(into, this.dispatches);
   }
@@ -136,6 +140,7 @@ export class Program {
    */
   run(most = Number.POSITIVE_INFINITY): void {
     if (!(most >= 1)) throw new UsageError(`a submit takes 1 dispatch or more, not ${most}`);
+    this.requireAlive();
     this.engine.check();
     const step = Math.min(Math.floor(most), this.dispatches.length);
     for (let start = 0; start < this.dispatches.length; start += step) {
@@ -151,6 +156,7 @@ export class Program {
    * @throws DeviceError where the device has no `timestamp-query`
    */
   async profile(runs: number): Promise<KernelTime[]> {
+    this.requireAlive();
     const sums = this.dispatches.map(() => 0);
     for (let run = 0; run < runs; run++) {
       (await this.engine.time(this.dispatches)).forEach((ms, i) => {
@@ -160,8 +166,12 @@ export class Program {
     return this.dispatches.map(({ shader, workgroups }, i) => ({ shader, workgroups, ms: sums[i]! / runs }));
   }
 
-  /** Where an input or output lies. */
+  /**
+   * Where an input or output lies.
+   * @throws DeviceError where the tensor is neither, or the program was destroyed
+   */
   storage(tensor: Tensor): Storage {
+    this.requireAlive();
     const storage = this.storages.get(tensor);
     if (!storage) throw new DeviceError(`${tensor.name} is neither an input nor an output of this program`);
     return storage;
@@ -181,9 +191,15 @@ export class Program {
     return buffers.map((buffer) => new Float32Array(buffer));
   }
 
-  /** Free the program's own buffers. */
+  /** Free the program's own buffers. It cannot be used any more: what it is asked then is refused. */
   destroy(): void {
+    this.destroyed = true;
     this.owned.destroy();
+  }
+
+  /** A device that is given freed buffers refuses that late, and to whoever asks it next. */
+  private requireAlive(): void {
+    if (this.destroyed) throw new DeviceError('this was destroyed, and its GPU memory freed: make it again');
   }
 }
 
@@ -239,14 +255,15 @@ async function tiling(
 /** @throws DeviceError where a tensor cannot be bound to this range. */
 function requireBindable(
   tensor: Tensor,
-  { size }: Storage,
+  bound: Storage,
   { graph, outputs, slots, places }: Pick<Plan, 'slots' | 'places'> & { graph: Graph; outputs: readonly Tensor[] },
 ): void {
   const { name, shape } = tensor;
   const need = sizeOf(shape) * 4;
-  if (size < need) {
-    throw new DeviceError(`${name} of ${showShape(shape)} needs ${need} bytes, but is bound to ${size}`);
+  if (bound.size < need) {
+    throw new DeviceError(`${name} of ${showShape(shape)} needs ${need} bytes, but is bound to ${bound.size}`);
   }
+  requireInside(bound, name);
   if (graph.inputs.includes(tensor)) return;
   const place = places.get(tensor);
   if (!outputs.includes(tensor) || !place) {

@@ -99,7 +99,8 @@ export interface DeviceTraits {
   readonly workgroupMemory?: boolean | undefined;
   /**
    * Kernels exchange what all lanes need within subgroups, in so many lanes of them, rather than read one address from all lanes:
-   * for software adapters, where each lane pays for that. In 8 they are written for lavapipe, in 4 for SwiftShader.
+   * for software adapters, where each lane pays for that. In 8 they are written for lavapipe, in 4 for SwiftShader. Subgroups must
+   * have exactly so many.
    */
   readonly lanes?: number | undefined;
   /** LLVM compiles for the CPU (lavapipe), which takes it seconds for long loops that are written out: they stay loops. */
@@ -138,6 +139,7 @@ export function select({ shader, constants, uniforms = {} }: Omit<ShaderSpeciali
   for (const [name, value] of Object.entries(constants)) {
     const line = new RegExp(`^const ${name} = [^;]+;`, 'm');
     if (!line.test(code)) throw new Error(`shader ${shader} has no constant ${name}`);
+    if (typeof value === 'number' && !Number.isFinite(value)) throw new Error(`${shader}: ${name} is ${value}`);
     const literal = typeof value === 'object' ? `vec3f(${value.join(', ')})` : String(value);
     code = code.replace(line, `const ${name} = ${literal};`);
   }

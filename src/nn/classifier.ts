@@ -1,3 +1,4 @@
+import { requireImages } from '../data/device-images.js';
 import { type Images, readImages, sourceOf } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import { Buffers } from '../gpu/buffers.js';
@@ -60,7 +61,7 @@ export class Classifier {
    * @param options.float16 store activations as float16
    * @param options.perturbation a step on the normalised images before the network is asked, along the sign of its gradient
    * @throws DeviceError where the batch exceeds the device's limits; FeatureError for float16 on a device without; UsageError for
-   * float16 with a perturbation, which goes by the signs of small gradients
+   * a batch or size that is no whole number, or float16 with a perturbation, which goes by the signs of small gradients
    */
   static async create(
     engine: Engine,
@@ -79,6 +80,10 @@ export class Classifier {
     if (float16) requireFloat16(engine);
     // A gradient keeps the activations of every layer.
     const { batch = perturbation ? 50 : 100 } = options;
+    for (const [name, count] of Object.entries({ batch, height, width })) {
+      if (!(Number.isInteger(count) && count >= 1))
+        throw new UsageError(`${name} is ${count}, but must be a whole number of 1 or more`);
+    }
     const graph = new Graph();
     const layout = stateLayout(network.config);
     const inputs = stateInputs(graph, layout);
@@ -148,10 +153,9 @@ export class Classifier {
         `${sourceOf(set)} has images of ${set.height} x ${set.width} pixels, but the classifier was made for ${this.height} x ${this.width}`,
       );
     }
-    const pixels = this.program.storage(this.tensors.pixels);
     return this.inBatches(set.count, options, async (start, count) => {
       const bytes = await readImages(set, start, count);
-      return () => this.engine.write(pixels, bytes);
+      return () => this.engine.write(this.program.storage(this.tensors.pixels), bytes);
     });
   }
 
@@ -159,11 +163,21 @@ export class Classifier {
    * Logits and features of images that are on the device already; their bytes stay there.
    * @param source `count` images of the classifier's size from byte `offset` of a buffer of the engine's device (with
    * COPY_SRC): bytes 0 to 255, RGB, rows one after the other. `offset` and an image's bytes must be multiples of 4
+   * @throws DataError where the buffer does not hold them, or they begin elsewhere; DeviceError where it cannot be copied from
    */
-  runOnDevice({ buffer, offset = 0, count }: { buffer: GPUBuffer; offset?: number; count: number }): Promise<Outputs> {
-    const pixels = this.program.storage(this.tensors.pixels);
+  async runOnDevice({
+    buffer,
+    offset = 0,
+    count,
+  }: {
+    buffer: GPUBuffer;
+    offset?: number;
+    count: number;
+  }): Promise<Outputs> {
     const bytesPerImage = this.height * this.width * 3;
+    requireImages({ buffer, offset, count }, bytesPerImage);
     return this.inBatches(count, {}, async (start, images) => () => {
+      const pixels = this.program.storage(this.tensors.pixels);
       const encoder = this.engine.device.createCommandEncoder();
       const from = offset + start * bytesPerImage;
       encoder.copyBufferToBuffer(buffer, from, pixels.buffer, pixels.offset, images * bytesPerImage);
@@ -220,7 +234,7 @@ export class Classifier {
     return { logits, features };
   }
 
-  /** Free the classifier's GPU memory. */
+  /** Free the classifier's GPU memory. What it is at work on is refused from its next batch on. */
   destroy(): void {
     this.program.destroy();
     this.buffers.destroy();

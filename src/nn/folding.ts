@@ -1,4 +1,4 @@
-import type { Graph, Tensor } from '../graph/graph.js';
+import { type Graph, type Tensor, VIEW_ALIGNMENT } from '../graph/graph.js';
 import { BATCH_NORM_EPSILON } from '../kernels/batch-norm.js';
 import type { Network } from './network.js';
 
@@ -10,9 +10,6 @@ export interface FoldedBatchNorms {
   readonly entries: ReadonlyMap<string, { readonly offset: number; readonly channels: number }>;
 }
 
-/** Bindings start at multiples of this many elements on every device (see arena.ts). */
-const ALIGNMENT = 64;
-
 /** Fold gamma, beta and the running statistics, in float64: y = x * factor + summand. */
 export function foldBatchNorms({ state }: Network): FoldedBatchNorms {
   const entries = new Map<string, { offset: number; channels: number }>();
@@ -20,7 +17,7 @@ export function foldBatchNorms({ state }: Network): FoldedBatchNorms {
   for (const [key, { data }] of state) {
     if (!key.endsWith('.running_mean')) continue;
     entries.set(key.slice(0, -'.running_mean'.length), { offset: size, channels: data.length });
-    size += Math.ceil((2 * data.length) / ALIGNMENT) * ALIGNMENT;
+    size += Math.ceil((2 * data.length) / VIEW_ALIGNMENT) * VIEW_ALIGNMENT;
   }
   const data = new Float32Array(size);
   for (const [name, { offset, channels }] of entries) {

@@ -1,6 +1,7 @@
 import { gatherImages, type Images, sourceOf } from '../data/image-set.js';
 import { DataError, UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
+import { energy } from '../ood/scores/energy.js';
 import { Classifier } from './classifier.js';
 import type { Network } from './network.js';
 
@@ -58,13 +59,9 @@ async function spread(set: Images, limit: number): Promise<Images> {
 }
 
 function statistics(logits: Float32Array, classes: number, source: string): EnergyStatistics {
-  const energies = Array.from({ length: logits.length / classes }, (_, i) => {
-    const row = logits.subarray(i * classes, (i + 1) * classes);
-    const largest = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-    return -(largest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0)));
-  });
-  if (!energies.every(Number.isFinite))
-    throw new DataError(`${source}: the network gives energies that are not finite; check --weights and --normalize`);
+  if (!logits.every(Number.isFinite))
+    throw new DataError(`${source}: the network gives logits that are not finite; check --weights and --normalize`);
+  const energies = energy(logits, classes);
   const count = energies.length;
   const mean = energies.reduce((a, b) => a + b, 0) / count;
   const variance = energies.reduce((sum, energy) => sum + (energy - mean) ** 2, 0) / count;

@@ -263,7 +263,8 @@ class Asked {
   private readonly engine: Engine;
   private readonly network: Network;
   private readonly options: Progress;
-  private readonly classifiers = new Map<Perturbation | undefined, Classifier>();
+  /** By the size of their images. */
+  private readonly classifiers = new Map<string, Map<Perturbation | undefined, Classifier>>();
   private done = 0;
 
   constructor(engine: Engine, network: Network, options: Progress) {
@@ -277,9 +278,13 @@ class Asked {
     const { onProgress, signal, memory } = this.options;
     let outputs = await memory?.get(network, images, perturbation);
     if (!outputs) {
-      const known = this.classifiers.get(perturbation);
-      const classifier = known ?? (await Classifier.create(engine, network, { perturbation }));
-      this.classifiers.set(perturbation, classifier);
+      const { height, width } = images;
+      const size = `${height} x ${width}`;
+      const known = this.classifiers.get(size) ?? new Map<Perturbation | undefined, Classifier>();
+      this.classifiers.set(size, known);
+      const classifier =
+        known.get(perturbation) ?? (await Classifier.create(engine, network, { height, width, perturbation }));
+      known.set(perturbation, classifier);
       outputs = await classifier.run(images, { onProgress: (done) => onProgress?.(this.done + done), signal });
       await memory?.put(network, images, perturbation, outputs);
     }
@@ -289,6 +294,6 @@ class Asked {
   }
 
   destroy(): void {
-    for (const classifier of this.classifiers.values()) classifier.destroy();
+    for (const ofSize of this.classifiers.values()) for (const classifier of ofSize.values()) classifier.destroy();
   }
 }

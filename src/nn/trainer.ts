@@ -7,6 +7,7 @@ import { Buffers } from '../gpu/buffers.js';
 import type { Engine, Storage } from '../gpu/engine.js';
 import { gradients } from '../graph/differentiate.js';
 import { Graph, sizeOf, type Tensor, VIEW_ALIGNMENT } from '../graph/graph.js';
+import { requireRate } from '../graph/ops/elementwise.js';
 import {
   energyLoss,
   LOG_WIDTH,
@@ -234,12 +235,13 @@ export class Trainer {
 
   /**
    * Submit one step. Its figures come with {@link readLogs}.
-   * @throws UsageError where those of 64 steps have not been read, or {@link ready} was not awaited and had to be
+   * @throws UsageError after the last step, where those of 64 steps have not been read, or {@link ready} was not awaited and had to be
    */
   submitStep(): void {
     if (this.done - this.logged >= LOG_CAPACITY)
       throw new UsageError(`the figures of ${LOG_CAPACITY} steps are waiting to be read: call readLogs() first`);
     const { learningRate, steps, seed } = this.options;
+    if (this.done >= steps) throw new UsageError(`all ${steps} steps are done: make a trainer of more`);
     const loaded = this.feeds.map((feed) => feed.load(this.done));
     loaded.forEach(({ places }, i) => {
       this.program.write(this.tensors.indices[i]!, places);
@@ -265,6 +267,7 @@ export class Trainer {
    * @throws DivergenceError where a loss or gradient was NaN or infinite; the state is still that before the step
    */
   async readLogs(): Promise<StepLog[]> {
+    const { done } = this;
     const [log, halted] = await this.engine.read([
       this.program.storage(this.tensors.log),
       this.program.storage(this.tensors.halted),
@@ -272,7 +275,7 @@ export class Trainer {
     const figures = new Float32Array(log!);
     const bad = new Uint32Array(halted!)[0]!;
     const logs: StepLog[] = [];
-    for (; this.logged < this.done; this.logged++) {
+    for (; this.logged < done; this.logged++) {
       const step = this.logged + 1;
       const [loss, crossEntropy, regulariser, energyIn, energyOut, accuracy] = figures.subarray(
         (this.logged % LOG_CAPACITY) * LOG_WIDTH,
@@ -453,7 +456,7 @@ export function checkTraining(
   { inDistribution, outliers }: TrainingData,
   options: TrainingOptions,
 ): Int32Array {
-  const { batch, outlierBatch, regulariser, steps, dropout, learningRate, seed } = options;
+  const { batch, outlierBatch, regulariser, steps, dropout, learningRate, momentum, weightDecay, seed } = options;
   requireCount('steps', steps, 1);
   requireCount('batch', batch, 1);
   requireCount('outlier batch', outlierBatch, regulariser ? 1 : 0);
@@ -472,9 +475,12 @@ export function checkTraining(
     }
   }
   if (regulariser) requireRegulariser(regulariser);
-  if (!(dropout >= 0 && dropout < 1)) throw new UsageError(`dropout ${dropout} is not a probability below 1`);
+  requireRate(dropout);
   if (!(learningRate > 0 && Number.isFinite(learningRate)))
     throw new UsageError(`learning rate ${learningRate} is not a positive number`);
+  if (!(momentum >= 0 && momentum < 1)) throw new UsageError(`momentum ${momentum} is not a number from 0 to below 1`);
+  if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))
+    throw new UsageError(`weight decay ${weightDecay} is not a number of 0 or more`);
   return requireLabels(inDistribution, network.config.classes);
 }
 

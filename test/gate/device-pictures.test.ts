@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { requireImages } from '../../src/data/device-images.js';
 import { DataError, DeviceError } from '../../src/errors.js';
-import { DevicePictures, requireImages } from '../../src/gate/device-pictures.js';
+import { DevicePictures } from '../../src/gate/device-pictures.js';
 import { fitPicture } from '../../src/gate/resize.js';
 import { engine } from '../support/gpu.js';
 import { rgbaTexture } from './support/device.js';

@@ -250,8 +250,10 @@ describe('energyHinge on a bare device', () => {
     hinge.destroy();
   });
 
-  it('takes arrays', async () => {
-    const hinge = await energyHinge((await openHost()).device, shape);
+  it('takes arrays, and frees all that it made', async () => {
+    const { device } = await openHost();
+    const made = vi.spyOn(device, 'createBuffer');
+    const hinge = await energyHinge(device, shape);
     const result = await hinge.run(logits, labels);
     expectClose(
       [result.loss, result.crossEntropy, result.regulariser],
@@ -264,6 +266,21 @@ describe('energyHinge on a bare device', () => {
       'labels: label 3 is 10, but there are 10 classes',
     );
     await expect(hinge.run(logits.subarray(1), labels)).rejects.toThrow('logits is 12x10, but 119 elements were given');
+    const buffers = made.mock.results.map(({ value }) => value as GPUBuffer);
+    const freed = buffers.map((buffer) => vi.spyOn(buffer, 'destroy'));
+    hinge.destroy();
+    // With one that it was read through.
+    expect(freed).toHaveLength(5);
+    for (const destroy of freed) expect(destroy).toHaveBeenCalled();
+    await expect(hinge.run(logits, labels)).rejects.toThrow('this was destroyed, and its GPU memory freed');
+  });
+
+  it.each([
+    [{ inCount: 0 }, 'the loss is one of in-distribution rows, but there are none: give some'],
+    [{ lambda: Number.NaN }, 'lambda is NaN; give a number of 0 or more'],
+    [{ mOut: Number.POSITIVE_INFINITY }, 'm_out is Infinity; give a number of nats'],
+  ])('refuses %o', async (change, message) => {
+    await expect(energyHinge((await openHost()).device, { ...shape, ...change })).rejects.toThrow(message);
   });
 
   const energiesOf = (values: Float32Array) =>

@@ -285,6 +285,20 @@ describe('a tensor used more than once takes the sum of its gradients', () => {
       },
     ));
 
+  it('by two batch norms that share gamma and beta', () =>
+    expectGradients(
+      [image, [4], [4]],
+      ([x, gamma, beta]) => {
+        const parameters = { gamma: gamma!, beta: beta! };
+        return batchNormTraining(batchNormTraining(x!, parameters, { relu: true }).y, parameters).y;
+      },
+      ([x, gamma, beta]) => {
+        const parameters = { gamma: gamma!, beta: beta! };
+        const first = normal.batchNormApply(x!, normal.batchNormStatistics(x!, 4), parameters, { relu: true });
+        return normal.batchNormApply(first, normal.batchNormStatistics(first, 4), parameters);
+      },
+    ));
+
   it('by the two operands of an add whose gradient a convolution makes', () =>
     expectGradients(
       [image, filter],

@@ -161,6 +161,7 @@ describe('inputs', () => {
     const program = await Program.compile(engine, graph, [y], new Map([[x, storage]]));
     program.run();
     expect((await program.read(y))[0]).toEqual(Float32Array.of(2, 4, 6, 8, 10, 12));
+    expect((await program.read(x))[0]).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
     program.destroy();
     const [bytes] = await engine.read([storage]);
     expect(new Float32Array(bytes!)).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6, 7));
@@ -193,6 +194,20 @@ describe('inputs', () => {
     expect(() => program.storage(stranger)).toThrow('stranger is neither an input nor an output of this program');
     program.destroy();
   });
+});
+
+it('refuses whatever is asked of it once it is destroyed, and the GPU is asked nothing', async () => {
+  const graph = new Graph();
+  const x = graph.input('x', [4]);
+  const y = relu(x);
+  const program = await Program.compile(engine, graph, [y]);
+  program.destroy();
+  const pass = engine.device.createCommandEncoder();
+  const asking = [() => program.run(), () => program.write(x, new Float32Array(4)), () => program.encode(pass)];
+  for (const ask of asking) expect(ask).toThrow('this was destroyed, and its GPU memory freed: make it again');
+  await expect(program.read(y)).rejects.toThrow(DeviceError);
+  await expect(program.profile(1)).rejects.toThrow(DeviceError);
+  await engine.finish();
 });
 
 it('refuses a tensor that the device cannot bind, naming op, shape and limit', async () => {

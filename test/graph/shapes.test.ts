@@ -59,6 +59,11 @@ const REFUSALS: readonly [string, () => unknown, string][] = [
     'conv2d: filter w of 2x2x3x4 has an even size',
   ],
   [
+    'conv2d: stride',
+    () => conv2d(t('x', 1, 8, 8, 3), t('w', 3, 3, 3, 4), { stride: 1.5 }),
+    'conv2d: a stride of 1.5 is no whole number above 0',
+  ],
+  [
     'conv2d: residual',
     () => conv2d(t('x', 1, 8, 8, 3), t('w', 3, 3, 3, 4), { stride: 2, residual: t('r', 1, 8, 8, 4) }),
     'conv2d: residual r is 1x8x8x4, but 1x4x4x4 is needed',
@@ -214,4 +219,24 @@ it('a single margin that is no number', () => {
   const build = () => energyLoss(t('l', 2, 3), t('labels', 1), { inCount: 1, outCount: 1 }, hinge);
   expect(build).toThrow(UsageError);
   expect(build).toThrow('the margin is NaN; give a number of nats');
+});
+
+it('dropout of what is no probability', () => {
+  const builds: readonly [number, (rate: number) => unknown][] = [
+    [1, (rate) => dropout(t('x', 3), step, { rate })],
+    [
+      -1,
+      (rate) =>
+        batchNorm(
+          t('x', 2, 3),
+          { mean: t('mean', 3), variance: t('variance', 3) },
+          { gamma: t('gamma', 3), beta: t('beta', 3) },
+          { dropout: { rate, step } },
+        ),
+    ],
+  ];
+  for (const [rate, build] of builds) {
+    expect(() => build(rate)).toThrow(UsageError);
+    expect(() => build(rate)).toThrow(`dropout ${rate} is not a probability below 1`);
+  }
 });

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it, vi } from 'vitest';
-import { DataError, DivergenceError, UsageError } from '../../src/errors.js';
+import { DataError, DeviceError, DivergenceError, UsageError } from '../../src/errors.js';
 import { decodeCheckpoint, encodeCheckpoint, fingerprints } from '../../src/nn/checkpoint.js';
 import type { Network, Values } from '../../src/nn/network.js';
 import { cosineRate } from '../../src/nn/schedule.js';
@@ -79,6 +79,33 @@ it('stops when asked, after a step, and can go on', async () => {
   const rest = await finish(trainer);
   trainer.destroy();
   expectSameBits(rest.state, whole.state);
+});
+
+it('reports the steps that were submitted when it was asked, and the others next time', async () => {
+  const trainer = await begin();
+  trainer.submitStep();
+  const asked = trainer.readLogs();
+  trainer.submitStep();
+  expect([await asked, await trainer.readLogs()]).toEqual([whole.logs.slice(0, 1), whole.logs.slice(1, 2)]);
+  trainer.destroy();
+});
+
+it('takes no step after the last', async () => {
+  const trainer = await begin({ steps: 2 });
+  for (let step = 0; step < 2; step++) trainer.submitStep();
+  expect(() => trainer.submitStep()).toThrow(UsageError);
+  expect(() => trainer.submitStep()).toThrow('all 2 steps are done: make a trainer of more');
+  trainer.destroy();
+});
+
+it('that was destroyed refuses to go on, and leaves its engine to others', async () => {
+  const trainer = await begin();
+  const running = trainer.run(() => {});
+  trainer.destroy();
+  await expect(running).rejects.toThrow('this was destroyed, and its GPU memory freed: make it again');
+  expect(() => trainer.submitStep()).toThrow(DeviceError);
+  await expect(trainer.state()).rejects.toThrow(DeviceError);
+  await engine.finish();
 });
 
 describe('200 steps', () => {
@@ -218,6 +245,15 @@ describe('refuses, before it takes memory on the GPU,', () => {
     ],
     ['dropout of everything', { dropout: 1 }, {}, /^dropout 1 is not a probability below 1$/],
     ['a learning rate of NaN', { learningRate: Number.NaN }, {}, /^learning rate NaN is not a positive number$/],
+    ['a momentum of 1', { momentum: 1 }, {}, /^momentum 1 is not a number from 0 to below 1$/],
+    ['no weight decay', { weightDecay: Number.NaN }, {}, /^weight decay NaN is not a number of 0 or more$/],
+    ['a lambda below 0', { regulariser: { kind: 'oe', lambda: -1 } }, {}, /^lambda is -1; give a number of 0 or more$/],
+    [
+      'an infinite margin',
+      { regulariser: { kind: 'energy', mIn: -Infinity, mOut: 0, lambda: 0.1 } },
+      {},
+      /^m_in is -Infinity; give a number of nats$/,
+    ],
     ['a seed of more than 32 bits', { seed: 2 ** 32 }, {}, /^seed 4294967296 is not below 2\^32$/],
   ])('%s', async (_, options, sets, message) => {
     await expectRefusal(options, sets, UsageError, message);

@@ -10,6 +10,7 @@ import {
   sizeOf,
   type Tensor,
 } from '../graph.js';
+import { requireRate } from './elementwise.js';
 
 type Fold = kernels.BatchNormFold;
 
@@ -236,7 +237,9 @@ export interface BatchNormOptions {
   readonly dropout?: { readonly rate: number; readonly step: Tensor };
 }
 
+/** @throws UsageError where the dropout rate is no probability below 1 */
 function foldOf({ relu = false, dropout }: BatchNormOptions): { fold: Fold; step: readonly Tensor[] } {
+  if (dropout) requireRate(dropout.rate);
   return {
     fold: { relu, dropout: dropout?.rate ?? 0 },
     step: dropout && dropout.rate > 0 ? [dropout.step] : [],

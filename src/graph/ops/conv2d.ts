@@ -151,6 +151,8 @@ function shapeOf(x: Tensor, w: Tensor, stride: number): Conv2dShape {
   requireShape('conv2d', 'filter', w, [-1, w.shape[0]!, inChannels, -1]);
   const [kernel, , , outChannels] = w.shape as [number, number, number, number];
   if (kernel % 2 === 0) throw new ShapeError(`conv2d: filter ${w.name} of ${showShape(w.shape)} has an even size`);
+  if (!(Number.isInteger(stride) && stride >= 1))
+    throw new ShapeError(`conv2d: a stride of ${stride} is no whole number above 0`);
   return { batch, inHeight, inWidth, inChannels, outChannels, kernel, stride };
 }
 

@@ -1,3 +1,4 @@
+import { UsageError } from '../../errors.js';
 import * as kernels from '../../kernels/elementwise.js';
 import { type Op, requireShape, sizeOf, type Tensor } from '../graph.js';
 
@@ -66,10 +67,17 @@ const dropoutOp: Op<DropoutAttributes> = {
   vjp: ({ inputs: [, step], attributes }, [gradient]) => [dropout(gradient!, step!, attributes)],
 };
 
+/** @throws UsageError where a dropout rate is no probability below 1 */
+export function requireRate(rate: number): void {
+  if (!(rate >= 0 && rate < 1)) throw new UsageError(`dropout ${rate} is not a probability below 1`);
+}
+
 /**
  * Inverted dropout: an element is zeroed with probability `rate`, the others are divided by 1 - rate. The mask depends on
  * `step` (u32 [4]: number, seed, .., stream; give each layer a stream of its own) and the element's index, and on nothing else.
+ * @throws UsageError where `rate` is not from 0 to below 1
  */
 export function dropout(x: Tensor, step: Tensor, attributes: DropoutAttributes): Tensor {
+  requireRate(attributes.rate);
   return x.graph.apply(dropoutOp, [x, step], attributes)[0]!;
 }

@@ -44,7 +44,7 @@ const energyLossOp: Op<LossAttributes> = {
  * @param logits [inCount + outCount, classes], in-distribution rows first
  * @param labels u32 [inCount], each below classes (the host checks that)
  * @returns gradient of the loss, of the logits' shape, and rows [inCount + outCount, 4]: cross-entropy, regulariser, energy, correct
- * @throws UsageError where mIn is not below mOut, or a single margin is no finite number
+ * @throws UsageError where mIn is not below mOut, a margin is no finite number, lambda is below 0, or there is no in-distribution row
  */
 export function energyLoss(
   logits: Tensor,
@@ -54,6 +54,7 @@ export function energyLoss(
   { lossScale = 1 }: { lossScale?: number | undefined } = {},
 ): { gradient: Tensor; rows: Tensor } {
   if (regulariser) requireRegulariser(regulariser);
+  if (batch.inCount < 1) throw new UsageError('the loss is one of in-distribution rows, but there are none: give some');
   const [gradient, rows] = logits.graph.apply(energyLossOp, [logits, labels], { batch, regulariser, lossScale }) as [
     Tensor,
     Tensor,
@@ -61,11 +62,21 @@ export function energyLoss(
   return { gradient, rows };
 }
 
-/** @throws UsageError where mIn is not below mOut, or a single margin is no finite number */
+/** @throws UsageError where mIn is not below mOut, a margin is no finite number, or lambda is below 0 */
 export function requireRegulariser(regulariser: kernels.Regulariser): void {
-  if (regulariser.kind === 'hinge' && !Number.isFinite(regulariser.margin))
+  const { kind, lambda } = regulariser;
+  if (!(lambda >= 0 && Number.isFinite(lambda)))
+    throw new UsageError(`lambda is ${lambda}; give a number of 0 or more`);
+  if (kind === 'hinge' && !Number.isFinite(regulariser.margin))
     throw new UsageError(`the margin is ${regulariser.margin}; give a number of nats`);
-  if (regulariser.kind === 'energy' && !(regulariser.mIn < regulariser.mOut)) {
+  if (kind !== 'energy') return;
+  for (const [name, margin] of [
+    ['m_in', regulariser.mIn],
+    ['m_out', regulariser.mOut],
+  ] as const) {
+    if (!Number.isFinite(margin)) throw new UsageError(`${name} is ${margin}; give a number of nats`);
+  }
+  if (!(regulariser.mIn < regulariser.mOut)) {
     throw new UsageError(
       `m_in = ${regulariser.mIn} must be below m_out = ${regulariser.mOut}: energy is to be low in-distribution and high outside`,
     );
