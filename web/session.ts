@@ -35,33 +35,42 @@ export class Session {
   /** Called after every change. */
   onChange: () => void = () => {};
   private client: EngineClient | undefined;
+  /** The gate that the engine decides by, and how it was shown when it was left. */
+  private held: readonly [gate: Gate, name: string, accept: number] | undefined;
   /** What the engine is doing for this session; each task waits for the one before. */
   private tasks: Promise<unknown> = Promise.resolve();
 
   /**
    * Decide by this gate. Its calibration shows before the engine is ready.
    * @param accept the rate; the one that the gate was made for where it is absent, or too high for its calibration
-   * @throws what the engine says of a gate that it cannot use; then the gate before stays
+   * @throws what the engine says of a gate that it cannot use; then the one that it decides by stays
    */
   async use(gate: Gate, name: string, accept = gate.accept): Promise<void> {
-    const before = this.gate && ([this.gate, this.name, this.accept] as const);
+    const { client } = this;
+    if (this.held && this.held[0] === this.gate) this.held = [this.gate, this.name, this.accept];
     this.take(gate, name, accept);
-    await this.inTurn(async () => {
-      if (this.gate !== gate) return;
-      await this.client?.call('use', gate);
-      await this.ask(this.pictures);
-    }).catch(async (error: unknown) => {
-      if (before && before[0] !== gate && this.gate === gate) {
-        this.take(...before);
-        await this.inTurn(() => this.ask(this.pictures));
+    try {
+      await this.inTurn(async () => {
+        if (!client || this.gate !== gate) return;
+        await client.call('use', gate);
+        this.held = [gate, name, accept];
+        await this.askShown(this.pictures);
+      });
+    } catch (error) {
+      // It is no fault of the gate where the engine was lost: the next one is asked.
+      if (this.client !== client) return;
+      if (this.held && this.held[0] !== gate && this.gate === gate) {
+        this.take(...this.held);
+        await this.inTurn(() => this.askShown(this.pictures));
       }
       throw error;
-    });
+    }
   }
 
   /** An engine that is open, from now on; none where it was lost. */
   connect(client: EngineClient | undefined): Promise<void> {
     this.client = client;
+    this.held = undefined;
     this.tasks = Promise.resolve();
     return this.gate && client ? this.use(this.gate, this.name, this.accept) : Promise.resolve();
   }
@@ -87,7 +96,12 @@ export class Session {
   show(pictures: readonly Shown[]): Promise<void> {
     this.pictures.unshift(...pictures);
     this.onChange();
-    return this.inTurn(() => this.ask(pictures));
+    return this.inTurn(() => this.askShown(pictures));
+  }
+
+  /** Have the network asked about a picture that is not shown. It stays without an answer while another gate is being opened. */
+  check(picture: Shown): Promise<void> {
+    return this.inTurn(() => this.ask([picture]));
   }
 
   clear(): void {
@@ -102,15 +116,21 @@ export class Session {
     return { accepted: calibrator.accepts(scored.score), pValue: calibrator.pValue(scored.score) };
   }
 
+  private async askShown(pictures: readonly Shown[]): Promise<void> {
+    await this.ask(pictures);
+    this.onChange();
+  }
+
+  /** Nothing where the engine does not hold the gate yet: once it does, it is asked about all pictures. */
   private async ask(pictures: readonly Shown[]): Promise<void> {
-    const { client } = this;
+    const { client, gate } = this;
     const open = pictures.filter(({ scored }) => !scored);
-    if (!client || open.length === 0) return;
+    if (!client || !gate || gate !== this.held?.[0] || open.length === 0) return;
     const decisions = await client.call('check', setOf(open));
+    if (this.gate !== gate) return;
     open.forEach((picture, i) => {
       picture.scored = decisions[i]!;
     });
-    this.onChange();
   }
 
   private inTurn(task: () => Promise<void>): Promise<void> {

@@ -24,11 +24,6 @@ let engine: Promise<Engine> | undefined;
 let detector: Detector | undefined;
 /** Asking the detector and changing it: one after the other, or it would be freed while it computes. */
 let turn: Promise<unknown> = Promise.resolve();
-let markInUse: () => void;
-/** The first gate is in use: what is to be checked before waits for it. */
-const inUse = new Promise<void>((resolve) => {
-  markInUse = resolve;
-});
 let training: AbortController | undefined;
 
 const api = {
@@ -46,12 +41,11 @@ const api = {
       const next = await Detector.of(await engine!, gate, { batch: BATCH });
       detector?.destroy();
       detector = next;
-      markInUse();
     });
   },
 
-  async check(images: ImageSet): Promise<Decision[]> {
-    await inUse;
+  /** By the gate in use. */
+  check(images: ImageSet): Promise<Decision[]> {
     return inTurn(() => detector!.check(images));
   },
 
