@@ -24,7 +24,7 @@ const results = new Results();
 const rate = new Rate(session);
 const tuning = new FineTuning(session, current);
 const file = new GateFile(session, (chosen) => void openFile(chosen));
-new Camera(session, current);
+const camera = new Camera(session, current);
 
 session.onChange = () => {
   const { gate, calibrators, pictures } = session;
@@ -85,6 +85,7 @@ function openClient(): EngineClient {
 /** Without an engine pictures cannot be checked, though the calibration shows and τ moves. */
 function setUsable(usable: boolean): void {
   for (const id of ['inputs', 'tune-body']) find(id, HTMLDivElement).inert = !usable;
+  if (!usable) camera.stop();
 }
 
 function lost(engine: EngineClient, reason: string): void {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { decodeNetwork, type Gate, readSafetensors } from '../../src/index.js';
 import { launch } from '../support/browsers.js';
 import type { Site } from '../support/site.js';
-import { decided, describeIn, openPage, ready, servePage } from './support.js';
+import { cameraDecided, decided, describeIn, openPage, ready, servePage, watchCamera } from './support.js';
 
 const weights = readFileSync(new URL('../../weights/wrn-10-1-shapes.safetensors', import.meta.url));
 /** Calibrated by hand: nothing here depends on what the network says. */
@@ -24,7 +24,7 @@ describeIn("the page's states and access", (kind) => {
 
   beforeAll(async () => {
     site = await servePage(gate);
-    browser = await launch(kind);
+    browser = await launch(kind, { camera: true });
     bare = await launch(kind, { adapter: false });
   });
 
@@ -145,13 +145,17 @@ describeIn("the page's states and access", (kind) => {
 
   // Nothing from outside ends Firefox's GPU process.
   it.skipIf(kind.name !== 'Chromium')(
-    'says that the GPU was lost, and starts it again with the pictures that were there',
+    'says that the GPU was lost, switches the camera off, and starts again with the pictures that were there',
     async () => {
       await decided(page, 8);
+      const camera = await watchCamera(page);
+      await page.click('#camera-start');
+      await cameraDecided(page);
       const session = await browser.newBrowserCDPSession();
       await session.send('Browser.crashGpuProcess').catch(() => undefined);
       await page.waitForSelector('[role=alert]', { timeout: 60_000 });
       expect(await page.textContent('[role=alert]')).toMatch(/The GPU device was lost/);
+      expect(await camera.counts()).toEqual({ given: 1, on: 0 });
       await page.getByRole('button', { name: 'Start it again' }).click();
       await ready(page);
       await decided(page, 8);

@@ -107,6 +107,35 @@ export async function decided(page: Page, count: number): Promise<void> {
   );
 }
 
+/** What becomes of the camera's streams from now on: how many the page was given and how many are on, and one that breaks off. */
+export async function watchCamera(page: Page) {
+  const tracks = await page.evaluateHandle(() => {
+    const tracks: MediaStreamTrack[] = [];
+    const { mediaDevices } = navigator;
+    const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+    mediaDevices.getUserMedia = async (constraints) => {
+      const stream = await ask(constraints);
+      tracks.push(...stream.getTracks());
+      return stream;
+    };
+    return tracks;
+  });
+  return {
+    counts: () =>
+      tracks.evaluate((tracks) => ({
+        given: tracks.length,
+        on: tracks.filter(({ readyState }) => readyState === 'live').length,
+      })),
+    breakOff: () => tracks.evaluate((tracks) => tracks.at(-1)!.dispatchEvent(new Event('ended'))),
+  };
+}
+
+/** Until the page has decided about what the camera sees. */
+export const cameraDecided = (page: Page) =>
+  page.waitForFunction(() =>
+    /^(Accepted|Refused): \w+, E −?\d/.test(document.getElementById('camera-decision')!.textContent!),
+  );
+
 /** Files as if they were dropped on the page. */
 export async function drop(
   page: Page,

@@ -9,6 +9,7 @@ export class EngineClient {
   private readonly worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
   private readonly waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   private calls = 0;
+  private ended: Error | undefined;
 
   constructor() {
     this.worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.receive(data));
@@ -17,6 +18,7 @@ export class EngineClient {
 
   /** Call a function of the worker's. Errors keep their name and message; bitmaps in an array go over for good. */
   call<M extends keyof Api>(method: M, ...args: Parameters<Api[M]>): ReturnType<Api[M]> {
+    if (this.ended) return Promise.reject(this.ended) as ReturnType<Api[M]>;
     const id = this.calls++;
     const reply = new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject }));
     const transfer = args.flat().filter((arg) => arg instanceof ImageBitmap);
@@ -24,10 +26,11 @@ export class EngineClient {
     return reply as ReturnType<Api[M]>;
   }
 
-  /** End the worker, and with it the device. Calls that wait fail with this reason. */
+  /** End the worker, and with it the device. Calls that wait, and later ones, fail with this reason. */
   end(reason: string): void {
+    this.ended = new Error(reason);
     this.worker.terminate();
-    for (const { reject } of this.waiting.values()) reject(new Error(reason));
+    for (const { reject } of this.waiting.values()) reject(this.ended);
     this.waiting.clear();
   }
 

@@ -1,6 +1,6 @@
 import type { EngineClient } from '../engine/client.js';
 import { readFrame } from '../pictures.js';
-import type { Session, Shown } from '../session.js';
+import type { Session } from '../session.js';
 import { find, say } from './dom.js';
 import { number, probability } from './format.js';
 import { notify } from './notices.js';
@@ -13,7 +13,8 @@ export class Camera {
   private readonly panel = find('camera', HTMLDivElement);
   private readonly video = find('video', HTMLVideoElement);
   private readonly decision = find('camera-decision', HTMLParagraphElement);
-  private stream: MediaStream | undefined;
+  /** Since it was last switched on, the browser's stream as soon as it is allowed; undefined while it is off. */
+  private on: { stream?: MediaStream } | undefined;
   private taken = 0;
 
   private readonly session: Session;
@@ -27,54 +28,81 @@ export class Camera {
     find('camera-take', HTMLButtonElement).addEventListener('click', () => void this.take());
   }
 
-  private async start(): Promise<void> {
-    const client = this.client();
-    if (!client || this.stream) return;
-    try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
-    } catch (error) {
-      notify('camera', { title: 'There is no camera to use', text: reasonOf(error as Error) });
-      return;
-    }
-    this.video.srcObject = this.stream;
-    this.panel.hidden = false;
-    await this.video.play();
-    find('camera-take', HTMLButtonElement).focus();
-    say('The camera is on.');
-    while (this.stream) {
-      await this.look(client).catch(() => this.stop());
-      await new Promise((resolve) => setTimeout(resolve, INTERVAL));
-    }
-  }
-
-  private stop(): void {
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
-    this.stream = undefined;
+  /** Where the browser still asks whether it may be used, what it gives then is ended at once. */
+  stop(): void {
+    const { on } = this;
+    if (!on) return;
+    this.on = undefined;
+    end(on.stream);
+    const focused = this.panel.contains(document.activeElement);
     this.panel.hidden = true;
-    find('camera-start', HTMLButtonElement).focus();
+    if (focused) find('camera-start', HTMLButtonElement).focus();
     say('The camera is off.');
   }
 
-  private async look(client: EngineClient): Promise<void> {
-    const frame = await readFrame(client, this.video, 'camera');
-    const [scored] = await client.call('check', {
-      name: 'camera',
-      images: frame.pixels,
-      count: 1,
-      height: 32,
-      width: 32,
-    });
-    const verdict = this.session.verdict({ scored: scored! })!;
+  private async start(): Promise<void> {
+    if (!this.client() || this.on) return;
+    const on: { stream?: MediaStream } = {};
+    this.on = on;
+    try {
+      on.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
+    } catch (error) {
+      if (this.on === on) this.on = undefined;
+      notify('camera', { title: 'There is no camera to use', text: reasonOf(error as Error) });
+      return;
+    }
+    if (this.on !== on) return end(on.stream);
+    for (const track of on.stream.getTracks()) {
+      track.addEventListener('ended', () =>
+        this.fail(on, new Error('Its picture ended: it was unplugged, or forbidden.')),
+      );
+    }
+    try {
+      this.video.srcObject = on.stream;
+      this.panel.hidden = false;
+      await this.video.play();
+      find('camera-take', HTMLButtonElement).focus();
+      say('The camera is on.');
+      while (this.on === on) {
+        await this.look();
+        await new Promise((resolve) => setTimeout(resolve, INTERVAL));
+      }
+    } catch (error) {
+      this.fail(on, error as Error);
+    }
+  }
+
+  /** What fails because it was switched off is no problem. */
+  private fail(on: Camera['on'], { message }: Error): void {
+    if (this.on !== on) return;
+    this.stop();
+    notify('camera', { title: 'The camera was switched off', text: message });
+  }
+
+  private async look(): Promise<void> {
+    const frame = await readFrame(this.client()!, this.video, 'camera');
+    await this.session.check(frame);
+    const verdict = this.session.verdict(frame);
+    if (!verdict) return;
+    const { className, label, energy } = frame.scored!;
     this.panel.dataset.verdict = verdict.accepted ? 'accepted' : 'refused';
     this.decision.textContent =
-      `${verdict.accepted ? 'Accepted' : 'Refused'}: ${scored!.className ?? `class ${scored!.label}`}, ` +
-      `E ${number(scored!.energy)}, p ${probability(verdict.pValue)}`;
+      `${verdict.accepted ? 'Accepted' : 'Refused'}: ${className ?? `class ${label}`}, ` +
+      `E ${number(energy)}, p ${probability(verdict.pValue)}`;
   }
 
   private async take(): Promise<void> {
-    const frame: Shown = await readFrame(this.client()!, this.video, `camera ${++this.taken}`);
-    await this.session.show([frame]);
+    try {
+      const frame = await readFrame(this.client()!, this.video, `camera ${++this.taken}`);
+      await this.session.show([frame]);
+    } catch (error) {
+      notify('camera', { title: 'This picture cannot be checked', text: (error as Error).message });
+    }
   }
+}
+
+function end(stream: MediaStream | undefined): void {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 function reasonOf({ name, message }: Error): string {
