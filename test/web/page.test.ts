@@ -240,7 +240,9 @@ describeIn('the page', (kind) => {
     expect(await page.textContent('#tile-accuracy')).toMatch(/^\d+\.\d %$/);
     expect(await page.textContent('#tile-refused-before')).toMatch(/^\d+\.\d % before$/);
     expect(Number(await page.textContent('#tile-loss'))).toBeGreaterThan(0);
-    expect(await page.getAttribute('#energies', 'aria-label')).toMatch(/mean −\d+\.\d\d in-distribution/);
+    expect(await page.getAttribute('#energies', 'aria-label')).toMatch(
+      /mean −\d+\.\d\d in-distribution, and of held-out outliers/,
+    );
     expect(await page.getAttribute('#loss', 'aria-label')).toMatch(/at step 3$/);
 
     fineTuned = await saved('shapes-fine-tuned.energate', '#tuned [data-download]');
@@ -285,6 +287,10 @@ describeIn('the page', (kind) => {
     const steps = Number(/after (\d+) step/.exec((await page.textContent('#tune-phase'))!)![1]);
     expect(steps).toBeGreaterThan(0);
     expect(steps).toBeLessThan(500);
+    // So few are all trained with.
+    expect(await page.textContent('#tile-refused-name')).toBe('Training outliers refused');
+    expect(await page.textContent('#energies-caption')).toMatch(/of the outliers it is trained with/);
+    expect(await page.getAttribute('#energies', 'aria-label')).toMatch(/of the outliers it is trained with/);
   }, 120_000);
 
   it('opens the gate that it saved, which decides as it does in Node', async () => {

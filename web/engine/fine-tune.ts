@@ -26,17 +26,19 @@ export interface FineTuneOptions {
   readonly margins?: { readonly mIn: number; readonly mOut: number } | undefined;
   /** Labelled images of the network's classes: a fifth is kept for watching and a fifth for calibration. Embedded where absent. */
   readonly inDistribution?: ImageSet | undefined;
-  /** Embedded where absent. */
+  /** A fifth is kept for watching where there are enough. Embedded where absent. */
   readonly outliers?: ImageSet | undefined;
   /** The acceptance rate to calibrate for. */
   readonly accept: number;
 }
 
-/** The network's energies, in nats, on images that it is not trained on. */
+/** The network's energies, in nats, on in-distribution images that it is not trained on, and on outliers. */
 export interface Probe {
   readonly step: number;
   readonly inDistribution: Float64Array;
   readonly outliers: Float64Array;
+  /** Whether it is not trained on these outliers either. */
+  readonly heldOut: boolean;
   /** Of the in-distribution images. */
   readonly accuracy: number;
   /** The share of outliers above the energy below which the gate's acceptance rate of the in-distribution images lies. */
@@ -140,16 +142,22 @@ const FULL = { probe: 256, calibration: 1000 };
 
 interface Data {
   readonly training: { readonly inDistribution: ImageSet; readonly outliers: ImageSet };
-  /** Held out of training: to watch it, and to calibrate afterwards. */
-  readonly watched: { readonly inDistribution: ImageSet; readonly outliers: ImageSet };
+  /** To watch training by. The in-distribution images are held out of it, the outliers where `heldOut`. */
+  readonly watched: { readonly inDistribution: ImageSet; readonly outliers: ImageSet; readonly heldOut: boolean };
+  /** Held out of training, too. */
   readonly calibration: ImageSet;
 }
 
-async function dataOf(
+/**
+ * The images of a fine-tuning.
+ * @throws DataError where in-distribution images of one's own have no labels
+ */
+export async function dataOf(
   { inDistribution, outliers, steps, batch, outlierBatch, accept }: FineTuneOptions,
   counts: typeof FULL,
 ): Promise<Data> {
   const own = inDistribution && split(inDistribution);
+  const others = outliers && splitOutliers(outliers);
   // No more than the run can take, and no more than it takes to draw in a few seconds.
   const images = Math.min(2000, steps * batch);
   const outside = Math.min(2000, steps * outlierBatch);
@@ -158,15 +166,16 @@ async function dataOf(
   return {
     training: {
       inDistribution: own?.training ?? syntheticImages({ seed: 1, count: images, split: 'train' }),
-      outliers: outliers ?? syntheticOutliers({ seed: 1, count: outside }),
+      outliers: others?.training ?? syntheticOutliers({ seed: 1, count: outside }),
     },
     watched: {
       inDistribution: takeImages(
         own?.watched ?? syntheticImages({ seed: 1, count: counts.probe, split: 'test' }),
         counts.probe,
       ),
-      // A few pictures of one's own are all needed for training; the embedded ones are of another seed.
-      outliers: takeImages(outliers ?? syntheticOutliers({ seed: 2, count: counts.probe }), counts.probe),
+      // The embedded ones are of another seed than those of training.
+      outliers: takeImages(others?.watched ?? syntheticOutliers({ seed: 2, count: counts.probe }), counts.probe),
+      heldOut: others?.heldOut ?? true,
     },
     calibration:
       own?.calibration ?? syntheticImages({ seed: 1, count: Math.max(counts.calibration, least), split: 'validation' }),
@@ -185,6 +194,16 @@ function split(set: ImageSet): { training: ImageSet; watched: ImageSet; calibrat
   };
 }
 
+/** Fewer outliers are all needed for training. */
+const HOLD_OUT_FROM = 50;
+
+/** Four fifths to train on and one to watch; all of them for both where they are few. */
+function splitOutliers(set: ImageSet): { training: ImageSet; watched: ImageSet; heldOut: boolean } {
+  if (set.count < HOLD_OUT_FROM) return { training: set, watched: set, heldOut: false };
+  const every = (wanted: (k: number) => boolean) => takeImages(set, set.count, wanted);
+  return { training: every((k) => k % 5 < 4), watched: every((k) => k % 5 === 4), heldOut: true };
+}
+
 async function probe(detector: Detector, { watched }: Data, step: number, accept: number): Promise<Probe> {
   const inside = await detector.check(watched.inDistribution);
   const outside = await detector.check(watched.outliers);
@@ -196,6 +215,7 @@ async function probe(detector: Detector, { watched }: Data, step: number, accept
     step,
     inDistribution: energies,
     outliers: Float64Array.from(outside, ({ energy }) => energy),
+    heldOut: watched.heldOut,
     accuracy: right / count,
     refused: outside.filter(({ energy }) => energy > limit).length / outside.length,
   };

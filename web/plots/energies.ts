@@ -59,7 +59,7 @@ const SPEC = {
   ],
 };
 
-/** Energies of held-out images and outliers, now and before fine-tuning. */
+/** Energies of held-out images and of outliers, now and before fine-tuning. */
 export class EnergyHistograms {
   private readonly plot: Plot;
   private before: Probe | undefined;
@@ -115,8 +115,9 @@ export class EnergyHistograms {
       },
     });
     this.element.ariaLabel =
-      `Energies of held-out images: mean ${number(mean(probe.inDistribution))} in-distribution and ${number(mean(probe.outliers))} ` +
-      `on outliers, of which ${percent(probe.refused)} are refused`;
+      `Energies of held-out images, mean ${number(mean(probe.inDistribution))} in-distribution, and of ` +
+      `${probe.heldOut ? 'held-out outliers' : 'the outliers it is trained with'}, mean ${number(mean(probe.outliers))}, ` +
+      `of which ${percent(probe.refused)} are refused`;
   }
 }
 

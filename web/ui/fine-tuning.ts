@@ -98,6 +98,11 @@ export class FineTuning {
       run.first ??= event.probe;
       tile('accuracy', percent(event.probe.accuracy), `${percent(run.first.accuracy)} before`);
       tile('refused', percent(event.probe.refused), `${percent(run.first.refused)} before`);
+      const { heldOut } = event.probe;
+      find('tile-refused-name', HTMLElement).textContent = heldOut ? 'Outliers refused' : 'Training outliers refused';
+      find('energies-caption', HTMLSpanElement).textContent = heldOut
+        ? 'held-out energies; outline: before'
+        : 'energies of held-out images, and of the outliers it is trained with; outline: before';
     } else {
       this.loss.add(event.logs);
       const last = event.logs.at(-1);
