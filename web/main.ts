@@ -6,7 +6,7 @@ import { Session, type Shown } from './session.js';
 import { Camera } from './ui/camera.js';
 import { find, say } from './ui/dom.js';
 import { FineTuning } from './ui/fine-tuning.js';
-import { GATE_ENDING, GateFile, isEmbedded, openGate } from './ui/gate-file.js';
+import { GATE_ENDING, GateFile, openGate } from './ui/gate-file.js';
 import { dismiss, notify } from './ui/notices.js';
 import { Rate } from './ui/rate.js';
 import { familyName, Results, tallyOf } from './ui/results.js';
@@ -36,6 +36,7 @@ session.onChange = () => {
       ? 'energies of calibration images, in nats; further right: less like them'
       : `${gate.score} scores of calibration images; further right: less like them`;
   rate.show(session);
+  tuning.show(gate);
   file.show(session);
   axis.show(
     gate,
@@ -58,7 +59,8 @@ async function startEngine(): Promise<void> {
     next = openClient();
     const adapter = await next.call('open');
     status.textContent = 'Compiling the network…';
-    await session.connect(next);
+    await session.connect(next).catch((error) => problem('This gate cannot be used', error));
+    if (client !== next) return;
     status.textContent = adapter.software
       ? 'No GPU: computing on the CPU, slowly'
       : `Computing on the GPU${nameOf(adapter)}`;
@@ -68,6 +70,7 @@ async function startEngine(): Promise<void> {
   } catch (error) {
     if (client !== next) return;
     client = undefined;
+    next?.end('the GPU could not be started');
     setUsable(false);
     status.textContent = 'No GPU';
     notify('engine', noWebGPU(error as Error));
@@ -82,9 +85,9 @@ function openClient(): EngineClient {
   return opened;
 }
 
-/** Without an engine pictures cannot be checked, though the calibration shows and τ moves. */
+/** Without an engine nothing is checked or trained; the calibration shows, τ moves and gates can be saved. */
 function setUsable(usable: boolean): void {
-  for (const id of ['inputs', 'tune-body']) find(id, HTMLDivElement).inert = !usable;
+  for (const id of ['inputs', 'tune']) find(id, HTMLElement).inert = !usable;
   if (!usable) camera.stop();
 }
 
@@ -114,9 +117,8 @@ async function openFile(chosen: File): Promise<void> {
   try {
     const { gate, name } = await openGate(chosen);
     dismiss('file');
-    tuning.reset(isEmbedded(gate));
-    say(`The gate ${name} is open.`);
     await session.use(gate, name);
+    say(`The gate ${name} is open.`);
   } catch (error) {
     problem('This gate cannot be opened', error);
   }
@@ -217,7 +219,6 @@ try {
   const response = await fetch('./shapes.energate');
   if (!response.ok) throw new Error(`the server answers ${response.status}`);
   const { gate } = await openGate(new File([await response.blob()], 'shapes.energate'));
-  tuning.reset(true);
   await session.use(gate, 'Shapes');
 } catch (error) {
   problem('The gate of this page cannot be opened', error);

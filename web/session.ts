@@ -29,7 +29,7 @@ export class Session {
   name = '';
   accept = 0.95;
   calibrators: readonly Calibrator[] = [];
-  /** The highest rate that the calibration allows: n / (n + 1), of the class with the fewest images. */
+  /** The highest rate that the calibration allows. */
   highestRate = 1;
   readonly pictures: Shown[] = [];
   /** Called after every change. */
@@ -76,11 +76,10 @@ export class Session {
   }
 
   private take(gate: Gate, name: string, accept: number): void {
-    const counts = calibratorsOf(gate, gate.accept).map(({ scores }) => scores.length);
     this.gate = gate;
     this.name = name;
-    this.highestRate = Math.min(...counts.map((n) => n / (n + 1)));
-    this.accept = accept <= this.highestRate ? accept : gate.accept;
+    this.highestRate = highestRateOf(gate);
+    this.accept = rateFor(gate, accept);
     this.calibrators = calibratorsOf(gate, this.accept);
     for (const picture of this.pictures) delete picture.scored;
     this.onChange();
@@ -139,6 +138,15 @@ export class Session {
     return result;
   }
 }
+
+/** n / (n + 1), of the class with the fewest calibration images. */
+function highestRateOf(gate: Gate): number {
+  const counts = calibratorsOf(gate, gate.accept).map(({ scores }) => scores.length);
+  return Math.min(...counts.map((n) => n / (n + 1)));
+}
+
+/** This rate; the one that the gate was made for where it is too high for its calibration. */
+export const rateFor = (gate: Gate, accept: number): number => (accept <= highestRateOf(gate) ? accept : gate.accept);
 
 export const BYTES = 32 * 32 * 3;
 

@@ -90,6 +90,10 @@ describeIn('the page', (kind) => {
     return new Uint8Array(readFileSync(path));
   }
 
+  /** Whether the browser would ask before it leaves the page. */
+  const leaving = () =>
+    page.evaluate(() => (dispatchEvent(new Event('beforeunload', { cancelable: true })) ? 'leaves' : 'asks'));
+
   /** What the gate says in Node, by Dawn and on another driver than Chromium's. @param from the first of the eight embedded images of each set */
   async function inNode(gate: Gate, accept: number, from: number) {
     const detector = await Detector.of(engine, gate);
@@ -245,12 +249,27 @@ describeIn('the page', (kind) => {
     );
     expect(await page.getAttribute('#loss', 'aria-label')).toMatch(/at step 3$/);
 
-    fineTuned = await saved('shapes-fine-tuned.energate', '#tuned [data-download]');
+    // It is the fine-tuned gate that is saved here, whichever is in use.
+    expect(await leaving()).toBe('asks');
+    await page.click('#compare');
+    fineTuned = await saved('shapes-fine-tuned.energate', '#tuned-download');
+    await page.click('#compare');
+    expect(await leaving()).toBe('leaves');
     const read = await decodeGate(fineTuned, 'download');
     expect(read.network.state.get('fc.weight')!.data).not.toEqual(gate.network.state.get('fc.weight')!.data);
     expect(read.network.classNames).toEqual(gate.network.classNames);
     expect(read.accept).toBe(0.995);
   }, 170_000);
+
+  it('leaves the gate as it is where it is stopped before the first step', async () => {
+    await page.evaluate(() => {
+      for (const what of ['start', 'stop']) document.getElementById(`tune-${what}`)!.click();
+    });
+    expect(await leaving()).toBe('asks');
+    await page.waitForFunction(() => document.getElementById('tuned')!.hidden === false);
+    expect(await page.textContent('#tune-phase')).toBe('Stopped before the first step; the gate is as it was.');
+    expect(await page.textContent('#gate-name')).toBe('Shapes, fine-tuned');
+  });
 
   it('switches between the gates before and after', async () => {
     await page.click('#compare');
@@ -259,7 +278,7 @@ describeIn('the page', (kind) => {
     expect(await page.textContent('#gate-name')).toBe('Shapes, fine-tuned');
   });
 
-  it('trains with outliers of one’s own, and stops on request with what was trained so far', async () => {
+  it('trains with outliers of one’s own, and stops on request with what was trained so far; a gate that was opened meanwhile stays', async () => {
     await page.check('[name=outliers][value=own]');
     await page.click('#tune-start');
     await page.waitForSelector('[role=alert]');
@@ -280,6 +299,12 @@ describeIn('the page', (kind) => {
         timeout: 60_000,
       },
     );
+    await page.setInputFiles('#gate-file', {
+      name: 'other.energate',
+      mimeType: '',
+      buffer: Buffer.from(fineTuned),
+    });
+    await page.waitForFunction(() => document.getElementById('status')!.textContent === 'The gate other is open.');
     await page.click('#tune-stop');
     await page.waitForFunction(() => document.getElementById('tuned')!.hidden === false, undefined, {
       timeout: 60_000,
@@ -287,6 +312,9 @@ describeIn('the page', (kind) => {
     const steps = Number(/after (\d+) step/.exec((await page.textContent('#tune-phase'))!)![1]);
     expect(steps).toBeGreaterThan(0);
     expect(steps).toBeLessThan(500);
+    expect(await page.textContent('#gate-name')).toBe('other');
+    await page.getByRole('button', { name: 'Show the fine-tuned gate' }).click();
+    expect(await page.textContent('#gate-name')).toBe('Shapes, fine-tuned, fine-tuned');
     // So few are all trained with.
     expect(await page.textContent('#tile-refused-name')).toBe('Training outliers refused');
     expect(await page.textContent('#energies-caption')).toMatch(/of the outliers it is trained with/);
@@ -300,6 +328,9 @@ describeIn('the page', (kind) => {
       buffer: Buffer.from(fineTuned),
     });
     await page.waitForFunction(() => document.getElementById('gate-name')!.textContent === 'mine');
+    // What was fine-tuned and not saved is still there.
+    expect(await page.isVisible('#tuned-download')).toBe(true);
+    expect(await leaving()).toBe('asks');
     const { png } = await picture(90, 61);
     await page.setInputFiles('#files', { name: 'mixed.png', mimeType: 'image/png', buffer: Buffer.from(png) });
     await decided(page, 1);

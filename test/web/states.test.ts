@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { decodeNetwork, type Gate, readSafetensors } from '../../src/index.js';
+import { decodeNetwork, encodeGate, type Gate, readSafetensors } from '../../src/index.js';
 import { launch } from '../support/browsers.js';
 import type { Site } from '../support/site.js';
-import { cameraDecided, decided, describeIn, openPage, ready, servePage, watchCamera } from './support.js';
+import { cameraDecided, decided, describeIn, drop, openPage, ready, servePage, watchCamera } from './support.js';
 
 const weights = readFileSync(new URL('../../weights/wrn-10-1-shapes.safetensors', import.meta.url));
 /** Calibrated by hand: nothing here depends on what the network says. */
@@ -59,6 +59,21 @@ describeIn("the page's states and access", (kind) => {
     const page = await openIn(bare);
     await page.waitForSelector('[role=alert]');
     expect(await page.textContent('[role=alert]')).toMatch(/WebGPU found no GPU/);
+    await page.close();
+  });
+
+  it('proposes neither images nor margins of its own for a gate with other classes', async () => {
+    const page = await openIn(bare);
+    const form = () =>
+      page.$eval('#tune', (element) => {
+        const fields = (element as HTMLFormElement).elements as unknown as Record<string, HTMLInputElement>;
+        return { inside: fields.inside!.value, mIn: fields.mIn!.value, mOut: fields.mOut!.value };
+      });
+    expect(await form()).toEqual({ inside: 'embedded', mIn: '-13', mOut: '-3' });
+    const others = { ...gate, network: { ...gate.network, classNames: [...'abcdefghij'] } };
+    await drop(page, [{ name: 'others.energate', type: '', bytes: await encodeGate(others) }]);
+    await page.waitForFunction(() => document.getElementById('gate-name')!.textContent === 'others');
+    expect(await form()).toEqual({ inside: 'own', mIn: '', mOut: '' });
     await page.close();
   });
 
@@ -134,7 +149,7 @@ describeIn("the page's states and access", (kind) => {
       'Settings',
       'tune-start',
       'gate-file',
-      'Download this gate',
+      'download',
       'snippet',
     ]);
     await page.getByRole('button', { name: 'cells' }).focus();

@@ -67,6 +67,7 @@ const PROBE_SHARE = 0.25;
  * Fine-tune a gate's network by the energy loss (Liu et al. 2020, eq. 8) and calibrate it anew on images that it was not
  * trained on.
  * @param signal stops training; what was trained so far is calibrated
+ * @returns undefined where it was stopped before the first step
  * @throws DataError where the images do not fit or are too few; DivergenceError; DeviceError
  */
 export async function fineTune(
@@ -75,7 +76,7 @@ export async function fineTune(
   options: FineTuneOptions,
   onEvent: (event: FineTuneEvent) => void,
   signal: AbortSignal,
-): Promise<FineTuned> {
+): Promise<FineTuned | undefined> {
   onEvent({ phase: 'drawing' });
   const data = await dataOf(options, engine.adapter.software ? { probe: 48, calibration: 320 } : FULL);
   // Too few images are found now, not after training.
@@ -110,6 +111,7 @@ export async function fineTune(
       onEvent({ probe: await measure(trainer.step, await trainer.network()) });
       next = performance.now() + Math.max(400, (performance.now() - start) / PROBE_SHARE);
     }, signal);
+    if (trainer.step === 0) return undefined;
     const network = await trainer.network();
     onEvent({ phase: 'calibrating' });
     return await withDetector(engine, { ...gate, network }, async (detector) => {

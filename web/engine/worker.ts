@@ -70,7 +70,7 @@ const api = {
     return imageSetFromNpz(bytes, name);
   },
 
-  async fineTune(gate: Gate, options: FineTuneOptions): Promise<FineTuned> {
+  async fineTune(gate: Gate, options: FineTuneOptions): Promise<FineTuned | undefined> {
     training = new AbortController();
     return fineTune(await engine!, gate, options, (detail) => send({ event: 'training', detail }), training.signal);
   },

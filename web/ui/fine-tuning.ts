@@ -1,12 +1,13 @@
 import type { Gate, ImageSet } from '../../src/index.js';
 import type { EngineClient } from '../engine/client.js';
-import type { FineTuneEvent, FineTuneOptions, Probe } from '../engine/fine-tune.js';
+import type { FineTuned, FineTuneEvent, FineTuneOptions, Probe } from '../engine/fine-tune.js';
 import { readImages } from '../pictures.js';
 import { EnergyHistograms } from '../plots/energies.js';
 import { LossCurve } from '../plots/loss.js';
 import type { Session } from '../session.js';
 import { find, say } from './dom.js';
 import { duration, number, percent, plural } from './format.js';
+import { isEmbedded, saveGate, wasSaved } from './gate-file.js';
 import { notify } from './notices.js';
 
 /** Margins of the embedded network, as `energate finetune` takes them. */
@@ -22,6 +23,8 @@ export class FineTuning {
   private readonly compare = find('compare', HTMLButtonElement);
   private readonly energies = new EnergyHistograms(find('energies', HTMLDivElement));
   private readonly loss = new LossCurve(find('loss', HTMLDivElement));
+  /** Of the gate that the form suits. */
+  private classes: string | undefined;
   /** Pictures of one's own, by what they are for. */
   private readonly own: { outliers?: ImageSet; inside?: ImageSet } = {};
   private pair: { before: Gate; after: Gate; names: { before: string; after: string } } | undefined;
@@ -50,7 +53,15 @@ export class FineTuning {
       this.phase.textContent = 'Stopping…';
       void this.client()?.call('stop');
     });
-    this.compare.addEventListener('click', () => void this.toggle());
+    this.compare.addEventListener('click', () => {
+      void this.use(this.session.gate === this.pair?.after ? 'before' : 'after');
+    });
+    find('tuned-download', HTMLButtonElement).addEventListener('click', () => {
+      if (this.pair) void saveGate(this.pair.after, this.pair.names.after, session.accept);
+    });
+    addEventListener('beforeunload', (event) => {
+      if (this.run || (this.pair && !wasSaved(this.pair.after))) event.preventDefault();
+    });
     this.readInto('outlier-files', 'outliers');
     this.readInto('inside-file', 'inside');
   }
@@ -60,23 +71,20 @@ export class FineTuning {
     this.start.disabled = !enabled;
   }
 
-  /** Another gate was opened: what was compared is gone. Of one with other classes neither margins nor images are known. */
-  reset(embedded: boolean): void {
-    const [shapes, own] = this.form.querySelectorAll<HTMLInputElement>('[name=inside]');
-    shapes!.disabled = !embedded;
-    (embedded ? shapes! : own!).checked = true;
-    this.showChoices();
-    this.pair = undefined;
-    find('tuned', HTMLDivElement).hidden = true;
-    this.field('mIn').value = embedded ? String(EMBEDDED_MARGINS.mIn) : '';
-    this.field('mOut').value = embedded ? String(EMBEDDED_MARGINS.mOut) : '';
-  }
-
-  /** On the CPU a step of the usual size takes seconds. */
+  /** On the CPU a step of the usual size takes seconds. What was typed stays. */
   suit(adapter: { software: boolean }): void {
     if (!adapter.software) return;
-    this.field('batch').value = '8';
-    this.field('outlierBatch').value = '16';
+    this.field('batch').defaultValue = '8';
+    this.field('outlierBatch').defaultValue = '16';
+  }
+
+  /** After every change of the session. */
+  show(gate: Gate): void {
+    const { classNames, config } = gate.network;
+    const classes = classNames?.join() ?? String(config.classes);
+    if (classes !== this.classes) this.suitTo(isEmbedded(gate));
+    this.classes = classes;
+    this.compare.textContent = gate === this.pair?.after ? 'Show the gate before' : 'Show the fine-tuned gate';
   }
 
   receive(event: FineTuneEvent): void {
@@ -118,30 +126,42 @@ export class FineTuning {
   }
 
   private async tune(): Promise<void> {
-    const { session } = this;
+    const { gate, name } = this.session;
     const client = this.client();
+    if (!gate) return notYet('There is no gate to fine-tune: open one, below.');
     const options = this.options();
-    if (!client || !session.gate || !options || this.run) return;
-    const [before, name] = [session.gate, session.name];
+    if (!client || !options || this.run) return;
     this.begin(options.steps);
     try {
-      const { gate, steps } = await client.call('fineTune', before, options);
-      const names = { before: name, after: `${name}, fine-tuned` };
-      this.pair = { before, after: gate, names };
-      await session.use(gate, names.after);
-      const n = gate.calibration.scores.length;
-      this.phase.textContent = `Done after ${plural(steps, 'step')}.`;
-      find('tuned-text', HTMLParagraphElement).textContent =
-        `The fine-tuned gate is in use: its τ was calibrated anew on ${plural(n, 'image')} that it was not trained on.`;
-      find('tuned', HTMLDivElement).hidden = false;
-      this.showCompared('after');
-      say(`Fine-tuning is done after ${plural(steps, 'step')}. The fine-tuned gate is in use.`);
+      const tuned = await client.call('fineTune', gate, options);
+      if (tuned) await this.offer(gate, name, tuned);
+      else this.conclude('Stopped before the first step; the gate is as it was.');
     } catch (error) {
       this.phase.textContent = 'It ended early; the gate is as it was.';
       notify('training', { title: 'Fine-tuning failed', text: (error as Error).message });
     } finally {
       this.end();
     }
+  }
+
+  /** What was trained can be saved from now on, whatever comes of using it. A gate that was opened meanwhile stays. */
+  private async offer(before: Gate, name: string, { gate, steps }: FineTuned): Promise<void> {
+    this.pair = { before, after: gate, names: { before: name, after: `${name}, fine-tuned` } };
+    const n = gate.calibration.scores.length;
+    find('tuned-text', HTMLParagraphElement).textContent =
+      `${this.pair.names.after}: its τ was calibrated anew on ${plural(n, 'image')} that it was not trained on.` +
+      (before.calibration.labels ? ' It is one for all classes; the gate before has one a class.' : '');
+    this.conclude(`Done after ${plural(steps, 'step')}.`);
+    this.show(this.session.gate!);
+    find('tuned', HTMLDivElement).hidden = false;
+    if (this.session.gate !== before) return;
+    await this.use('after');
+    if (this.session.gate === gate) say('The fine-tuned gate is in use.');
+  }
+
+  private conclude(text: string): void {
+    this.phase.textContent = text;
+    say(`Fine-tuning: ${text}`);
   }
 
   private begin(steps: number): void {
@@ -164,22 +184,21 @@ export class FineTuning {
     const focused = document.activeElement === this.stop || document.activeElement === document.body;
     this.start.hidden = false;
     this.start.textContent = 'Fine-tune again';
+    // Of the run before, where this one came to nothing.
+    find('tuned', HTMLDivElement).hidden = !this.pair;
     this.stop.hidden = true;
     this.progress.value = 1;
     if (focused) this.start.focus({ preventScroll: true });
   }
 
-  /** Between the gates before and after, with all pictures decided again. */
-  private async toggle(): Promise<void> {
+  /** One of the gates before and after, with all pictures decided again. */
+  private async use(which: 'before' | 'after'): Promise<void> {
     if (!this.pair) return;
-    const { before, after, names } = this.pair;
-    const next = this.session.gate === after ? 'before' : 'after';
-    this.showCompared(next);
-    await this.session.use(next === 'after' ? after : before, names[next], this.session.accept);
-  }
-
-  private showCompared(shown: 'before' | 'after'): void {
-    this.compare.textContent = shown === 'before' ? 'Show the fine-tuned gate' : 'Show the gate before';
+    try {
+      await this.session.use(this.pair[which], this.pair.names[which], this.session.accept);
+    } catch (error) {
+      notify('training', { title: 'This gate cannot be used', text: (error as Error).message });
+    }
   }
 
   private options(): FineTuneOptions | undefined {
@@ -197,10 +216,7 @@ export class FineTuning {
             : mIn !== '' && Number(mIn) >= Number(mOut)
               ? 'm_in must be below m_out: energies are to be low in-distribution and high outside.'
               : undefined;
-    if (problem) {
-      notify('training', { title: 'Not yet', text: problem });
-      return undefined;
-    }
+    if (problem) return notYet(problem);
     return {
       steps: number('steps'),
       batch: number('batch'),
@@ -211,6 +227,16 @@ export class FineTuning {
       inDistribution: wantsOwn('inside') ? this.own.inside : undefined,
       accept: this.session.accept,
     };
+  }
+
+  /** Of other classes than the embedded ones neither margins nor images are known. */
+  private suitTo(embedded: boolean): void {
+    const [shapes, own] = this.form.querySelectorAll<HTMLInputElement>('[name=inside]');
+    shapes!.disabled = !embedded;
+    (embedded ? shapes! : own!).checked = true;
+    this.showChoices();
+    this.field('mIn').value = embedded ? String(EMBEDDED_MARGINS.mIn) : '';
+    this.field('mOut').value = embedded ? String(EMBEDDED_MARGINS.mOut) : '';
   }
 
   private showChoices(): void {
@@ -238,6 +264,10 @@ export class FineTuning {
   private field(name: string): HTMLInputElement {
     return this.form.elements.namedItem(name) as HTMLInputElement;
   }
+}
+
+function notYet(text: string): undefined {
+  notify('training', { title: 'Not yet', text });
 }
 
 function tile(name: string, value: string, before: string): void {

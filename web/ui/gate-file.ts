@@ -1,5 +1,5 @@
 import { CLASS_NAMES, decodeGate, encodeGate, type Gate } from '../../src/index.js';
-import type { Session } from '../session.js';
+import { rateFor, type Session } from '../session.js';
 import { download, find } from './dom.js';
 import { count, number, percent } from './format.js';
 
@@ -8,13 +8,12 @@ export const GATE_ENDING = /\.(energate|safetensors)$/i;
 /** The gate as a file: what it is, to save, to open. */
 export class GateFile {
   private readonly facts = find('facts', HTMLDListElement);
-  private readonly buttons = document.querySelectorAll<HTMLButtonElement>('[data-download]');
-
-  private readonly session: Session;
+  private readonly button = find('download', HTMLButtonElement);
 
   constructor(session: Session, open: (file: File) => void) {
-    this.session = session;
-    for (const button of this.buttons) button.addEventListener('click', () => void this.save());
+    this.button.addEventListener('click', () => {
+      if (session.gate) void saveGate(session.gate, session.name, session.accept);
+    });
     const input = find('gate-file', HTMLInputElement);
     input.addEventListener('change', () => {
       const [file] = input.files ?? [];
@@ -48,14 +47,17 @@ export class GateFile {
         return row;
       }),
     );
-    for (const button of this.buttons) button.disabled = false;
+    this.button.disabled = false;
   }
+}
 
-  /** At the rate that the slider shows. */
-  private async save(): Promise<void> {
-    const { gate, name, accept } = this.session;
-    if (gate) download(await encodeGate({ ...gate, accept }), `${fileName(name)}.energate`);
-  }
+const saved = new WeakSet<Gate>();
+export const wasSaved = (gate: Gate): boolean => saved.has(gate);
+
+/** Save a gate, for this rate where its calibration allows it. */
+export async function saveGate(gate: Gate, name: string, accept: number): Promise<void> {
+  download(await encodeGate({ ...gate, accept: rateFor(gate, accept) }), `${fileName(name)}.energate`);
+  saved.add(gate);
 }
 
 const fileName = (name: string) =>
