@@ -134,7 +134,7 @@ async function take(files: readonly File[]): Promise<void> {
     if (refused.length > 0) {
       notify('file', {
         title: refused.length === 1 ? 'This is no picture' : 'Some of these are no pictures',
-        text: `${refused.join(', ')}: this browser cannot read it as one. PNG, JPEG and WebP always work; a gate ends in .energate.`,
+        text: `${refused.join(', ')}: this browser cannot read it as one, or not in this size. PNG, JPEG and WebP always work; a gate ends in .energate.`,
       });
     } else dismiss('file');
     await showAll(pictures);

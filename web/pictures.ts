@@ -5,33 +5,46 @@ import { BYTES, type Shown } from './session.js';
 /** The names in the clipboard and on phones say nothing. */
 const nameOf = (file: Blob): string => (file instanceof File && file.name ? file.name : 'pasted picture');
 
+/** So many files are decoded at a time: a photograph takes some 50 MB until it is fitted. */
+const AT_ONCE = 4;
+
 /**
  * Files as pictures.
- * @returns those that could be read, and the names of those that are no picture
+ * @returns those that could be read, and the names of those that are no picture, or too large for a canvas
  */
 export async function readPictures(
   client: EngineClient,
   files: readonly Blob[],
 ): Promise<{ pictures: Shown[]; refused: string[] }> {
-  const read = await Promise.allSettled(files.map((file) => createImageBitmap(file)));
-  const refused = files.filter((_, i) => read[i]!.status === 'rejected').map(nameOf);
-  const good = files.filter((_, i) => read[i]!.status === 'fulfilled');
-  const bitmaps = read.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  if (bitmaps.length === 0) return { pictures: [], refused };
-  const { images } = await client.call('fit', bitmaps);
-  const pictures = good.map((file, i) => shown(nameOf(file), pixelsAt(images, i), URL.createObjectURL(file)));
-  return { pictures, refused };
+  const read: (Shown | undefined)[] = [];
+  const entries = files.entries();
+  const readInTurn = async () => {
+    for (const [i, file] of entries) read[i] = await readPicture(client, file);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, readInTurn));
+  return {
+    pictures: read.filter((picture) => picture !== undefined),
+    refused: files.filter((_, i) => !read[i]).map(nameOf),
+  };
+}
+
+async function readPicture(client: EngineClient, file: Blob): Promise<Shown | undefined> {
+  const bitmap = await createImageBitmap(file).catch(() => undefined);
+  const pixels = bitmap && (await client.call('fit', bitmap));
+  return pixels && shown(nameOf(file), pixels, URL.createObjectURL(file));
 }
 
 /** What a video shows now, as a picture. */
 export async function readFrame(client: EngineClient, video: HTMLVideoElement, name: string): Promise<Shown> {
-  const { images } = await client.call('fit', [await createImageBitmap(video)]);
-  return shown(name, images);
+  const pixels = await client.call('fit', await createImageBitmap(video));
+  if (!pixels) throw new DataError(`${name}: the picture is too large for a canvas`);
+  return shown(name, pixels);
 }
 
 /** Files as one image set: pictures, or an .npz file. */
 export async function readImages(client: EngineClient, files: readonly File[]): Promise<ImageSet> {
-  const [archive] = files.filter(({ name }) => name.endsWith('.npz'));
+  const archive = files.find(({ name }) => /\.npz$/i.test(name));
+  if (archive && files.length > 1) throw new DataError(`${archive.name} is a set of images: choose it alone`);
   if (archive) return client.call('readSet', new Uint8Array(await archive.arrayBuffer()), archive.name);
   const { pictures, refused } = await readPictures(client, files);
   for (const { url } of pictures) URL.revokeObjectURL(url);

@@ -185,6 +185,10 @@ describeIn('the page', (kind) => {
     await drop(page, [{ name: 'notes.txt', type: 'text/plain', bytes: text }]);
     await page.waitForSelector('[role=alert]');
     expect(await page.textContent('[role=alert]')).toMatch(/notes\.txt: this browser cannot read it/);
+    // Wider than a canvas can be.
+    const { png } = await picture(70_000, 1);
+    await drop(page, [{ name: 'wide.png', type: 'image/png', bytes: png }]);
+    await page.waitForFunction(() => document.querySelector('[role=alert]')?.textContent?.includes('wide.png'));
     await drop(page, [{ name: 'broken.energate', type: '', bytes: text }]);
     await page.waitForFunction(() => document.querySelector('[role=alert]')?.textContent?.includes('broken.energate'));
     await page.getByRole('button', { name: 'Close' }).click();

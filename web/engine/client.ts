@@ -16,12 +16,12 @@ export class EngineClient {
     this.worker.addEventListener('error', ({ message }) => this.onLost(message || 'the worker could not be started'));
   }
 
-  /** Call a function of the worker's. Errors keep their name and message; bitmaps in an array go over for good. */
+  /** Call a function of the worker's. Errors keep their name and message; bitmaps go over for good. */
   call<M extends keyof Api>(method: M, ...args: Parameters<Api[M]>): ReturnType<Api[M]> {
     if (this.ended) return Promise.reject(this.ended) as ReturnType<Api[M]>;
     const id = this.calls++;
     const reply = new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject }));
-    const transfer = args.flat().filter((arg) => arg instanceof ImageBitmap);
+    const transfer = args.filter((arg) => arg instanceof ImageBitmap);
     this.worker.postMessage({ id, method, args } satisfies Call, transfer);
     return reply as ReturnType<Api[M]>;
   }

@@ -49,10 +49,13 @@ const api = {
     return inTurn(() => detector!.check(images));
   },
 
-  /** Pictures of any size, as the network takes them. They are closed. */
-  async fit(bitmaps: readonly ImageBitmap[]): Promise<ImageSet> {
-    const fitted = bitmaps.map((bitmap) => fitPicture(pixelsOf(bitmap), 32));
-    return { name: 'pictures', images: joined(fitted), count: fitted.length, height: 32, width: 32 };
+  /**
+   * A picture, as the network takes it. The bitmap is closed.
+   * @returns undefined where it is too large for a canvas
+   */
+  async fit(bitmap: ImageBitmap): Promise<Uint8Array | undefined> {
+    const picture = pixelsOf(bitmap);
+    return picture && fitPicture(picture, 32);
   },
 
   /** The `count` images from `start` on of the embedded test set, or of an out-of-distribution family. */
@@ -117,18 +120,17 @@ function drawn(family: string, count: number): ImageSet {
   return known ? syntheticOod(known, { seed: 1, count }) : syntheticImages({ seed: 1, count, split: 'test' });
 }
 
-function pixelsOf(bitmap: ImageBitmap): Picture {
+function pixelsOf(bitmap: ImageBitmap): Picture | undefined {
   const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext('2d', { alpha: false, willReadFrequently: true })!;
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return context.getImageData(0, 0, width, height);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.length * 3072);
-  parts.forEach((part, i) => {
-    all.set(part, i * 3072);
-  });
-  return all;
+  const context = new OffscreenCanvas(width, height).getContext('2d', { alpha: false, willReadFrequently: true });
+  try {
+    context?.drawImage(bitmap, 0, 0);
+    const pixels = context?.getImageData(0, 0, width, height);
+    // Chromium gives transparent pixels of a canvas that it could not make, though this one is opaque.
+    return pixels?.data[3] === 255 ? pixels : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    bitmap.close();
+  }
 }
