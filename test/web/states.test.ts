@@ -77,6 +77,18 @@ describeIn("the page's states and access", (kind) => {
     await page.close();
   });
 
+  it('shows the rate of a gate that was made for less than a half, and lets it be moved from there', async () => {
+    const page = await openIn(bare);
+    await drop(page, [{ name: 'third.energate', type: '', bytes: await encodeGate({ ...gate, accept: 0.3 }) }]);
+    await page.waitForFunction(() => document.getElementById('accept-value')!.textContent === '30.0 %');
+    expect(await page.inputValue('#accept')).toBe('30');
+    await page.focus('#accept');
+    await page.keyboard.press('End');
+    await page.keyboard.press('Home');
+    expect(await page.textContent('#accept-value')).toBe('30.0 %');
+    await page.close();
+  });
+
   it.each(['light', 'dark'] as const)(
     'fits 360 pixels without a horizontal scroll, and has contrast AA, %s',
     async (colorScheme) => {
@@ -166,6 +178,8 @@ describeIn("the page's states and access", (kind) => {
       const camera = await watchCamera(page);
       await page.click('#camera-start');
       await cameraDecided(page);
+      await page.click('summary');
+      await page.fill('[name=batch]', '5');
       const session = await browser.newBrowserCDPSession();
       await session.send('Browser.crashGpuProcess').catch(() => undefined);
       await page.waitForSelector('[role=alert]', { timeout: 60_000 });
@@ -174,13 +188,19 @@ describeIn("the page's states and access", (kind) => {
       await page.getByRole('button', { name: 'Start it again' }).click();
       await ready(page);
       await decided(page, 8);
+      // What a software adapter is given, but for what was typed.
+      expect(await page.inputValue('[name=batch]')).toBe('5');
+      expect(await page.inputValue('[name=outlierBatch]')).toBe('16');
       await page.close();
     },
     170_000,
   );
 });
 
-/** Texts whose contrast with what lies behind them is below 4.5 (3 where large: WCAG 2.2, 1.4.3). Runs in the page. */
+/**
+ * Texts whose contrast with what lies behind them is below 4.5 (3 where large: WCAG 2.2, 1.4.3), and fields whose border's
+ * is below 3 (1.4.11). Runs in the page.
+ */
 function findLowContrast(): string[] {
   const parse = (colour: string) => (colour.match(/[\d.]+/g) ?? []).map(Number);
   const luminance = (colour: string) => {
@@ -195,16 +215,24 @@ function findLowContrast(): string[] {
     const opaque = (parse(backgroundColor)[3] ?? 1) > 0;
     return opaque || !element.parentElement ? backgroundColor : behind(element.parentElement);
   };
+  const contrastOf = (colour: string, element: Element) => {
+    const [a, b] = [luminance(colour), luminance(behind(element))];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
+  const fields = [...document.querySelectorAll<HTMLInputElement>('input[type=number]')].flatMap((field) => {
+    const contrast = contrastOf(getComputedStyle(field).borderTopColor, field.parentElement!);
+    return contrast < 3 ? [`${field.name}: ${contrast.toFixed(2)}`] : [];
+  });
   const texts = [...document.querySelectorAll<HTMLElement>('body *')].filter(
     (element) =>
       !element.closest('svg, [inert], :disabled, .visually-hidden, template') &&
       [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent!.trim()),
   );
-  return texts.flatMap((element) => {
+  const low = texts.flatMap((element) => {
     const { color, fontSize, fontWeight } = getComputedStyle(element);
-    const [a, b] = [luminance(color), luminance(behind(element))];
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const contrast = contrastOf(color, element);
     const large = Number.parseFloat(fontSize) >= (Number(fontWeight) >= 700 ? 18.66 : 24);
     return contrast < (large ? 3 : 4.5) ? [`${element.textContent!.trim().slice(0, 40)}: ${contrast.toFixed(2)}`] : [];
   });
+  return [...fields, ...low];
 }

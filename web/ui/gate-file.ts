@@ -1,4 +1,4 @@
-import { CLASS_NAMES, decodeGate, encodeGate, type Gate } from '../../src/index.js';
+import { CLASS_NAMES, DataError, decodeGate, encodeGate, type Gate } from '../../src/index.js';
 import { rateFor, type Session } from '../session.js';
 import { download, find } from './dom.js';
 import { count, number, percent } from './format.js';
@@ -66,8 +66,13 @@ const fileName = (name: string) =>
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replaceAll(/^-+|-+$/g, '') || 'gate';
 
-/** @throws DataError where it is no gate, of another version, or damaged */
+/** @throws DataError where it is no gate, of another version, or damaged, and where the page has no checksums to tell */
 export async function openGate(file: File): Promise<{ gate: Gate; name: string }> {
+  if (!isSecureContext) {
+    throw new DataError(
+      `${file.name}: a page that was loaded over plain http cannot check it; open this page over https, or from localhost`,
+    );
+  }
   const gate = await decodeGate(new Uint8Array(await file.arrayBuffer()), file.name);
   return { gate, name: file.name.replace(GATE_ENDING, '') };
 }

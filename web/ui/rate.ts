@@ -17,7 +17,9 @@ export class Rate {
   }
 
   show(session: Session): void {
-    const { accept, calibrators } = session;
+    const { gate, accept, calibrators } = session;
+    // Below a half only where the gate was made for that.
+    this.slider.min = String(Math.min(50, Math.floor(1000 * Math.min(gate!.accept, accept)) / 10));
     // Rounded down: a rate beyond what the calibration allows is refused.
     this.slider.max = String(Math.floor(1000 * session.highestRate) / 10);
     this.slider.disabled = false;
