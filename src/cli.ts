@@ -1,6 +1,14 @@
 #!/usr/bin/env node
 import { main } from './cli/main.js';
+import { reason } from './node/files.js';
 
-// A reader that stops early, such as `| head`, is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// Who reads may stop early, as `| head` does, and as `| tee` does at the same Ctrl-C: the work goes on, unheard.
+process.stderr.on('error', () => {});
+let failed = false;
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE' || failed) return;
+  failed = true;
+  console.error(`energate: cannot write standard output: ${reason(error)}`);
+  process.exitCode = 1;
+});
 process.exitCode = await main(process.argv.slice(2));

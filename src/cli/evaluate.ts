@@ -105,7 +105,7 @@ async function run(args: Arguments): Promise<void> {
   });
   engine.destroy();
   const json = `${JSON.stringify(evaluation, null, 2)}\n`;
+  if (args.json && args.json !== '-') await writeFileAtomic(args.json, new TextEncoder().encode(json));
   if (args.json === '-') process.stdout.write(json);
   else console.log(formatTable(evaluation));
-  if (args.json && args.json !== '-') await writeFileAtomic(args.json, new TextEncoder().encode(json));
 }

@@ -1,11 +1,15 @@
 import { constants } from 'node:os';
 
+/** Ctrl-C, an order to end, and a terminal that was closed. */
+export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+type StopSignal = (typeof STOP_SIGNALS)[number];
+
 /** The work was stopped by a signal; ends the command with the exit code that shells give for it (130 after Ctrl-C). */
 export class InterruptedError extends Error {
   override name = 'InterruptedError';
   readonly exitCode: number;
 
-  constructor(signal: 'SIGINT' | 'SIGTERM') {
+  constructor(signal: StopSignal) {
     super('interrupted');
     this.exitCode = 128 + constants.signals[signal];
   }
@@ -18,13 +22,13 @@ export class InterruptedError extends Error {
 const SAME_PRESS = 500;
 
 /**
- * From now on, until `release`, SIGINT and SIGTERM do not end the process: the first aborts the signal, with an
+ * From now on, until `release`, {@link STOP_SIGNALS} do not end the process: the first aborts the signal, with an
  * {@link InterruptedError} as its reason, which the command throws when it has saved its state; the second exits at once.
  */
 export function catchInterrupts(): { readonly signal: AbortSignal; release(): void } {
   const controller = new AbortController();
   let first = 0;
-  const interrupt = (signal: 'SIGINT' | 'SIGTERM') => {
+  const interrupt = (signal: StopSignal) => {
     const error = new InterruptedError(signal);
     if (!controller.signal.aborted) {
       first = performance.now();
@@ -33,13 +37,11 @@ export function catchInterrupts(): { readonly signal: AbortSignal; release(): vo
       process.exit(error.exitCode);
     }
   };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  for (const name of STOP_SIGNALS) process.on(name, interrupt);
   return {
     signal: controller.signal,
     release() {
-      process.off('SIGINT', interrupt);
-      process.off('SIGTERM', interrupt);
+      for (const name of STOP_SIGNALS) process.off(name, interrupt);
     },
   };
 }

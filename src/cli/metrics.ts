@@ -34,9 +34,9 @@ async function run(args: Arguments): Promise<void> {
   const [inScores, oodScores] = await Promise.all([readScores(args.in), readScores(args.ood)]);
   const result = allMetrics(inScores, oodScores);
   const json = `${JSON.stringify(result, null, 2)}\n`;
+  if (args.json && args.json !== '-') await writeFileAtomic(args.json, new TextEncoder().encode(json));
   if (args.json === '-') process.stdout.write(json);
   else console.log(format(result, inScores.length, oodScores.length));
-  if (args.json && args.json !== '-') await writeFileAtomic(args.json, new TextEncoder().encode(json));
 }
 
 async function readScores(path: string): Promise<Float64Array> {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { Exit } from './exit.js';
+import { STOP_SIGNALS } from './interrupt.js';
 
 const MARK = 'ENERGATE_REEXECUTED';
 
@@ -21,9 +22,8 @@ export async function reexecute(environment: Readonly<Record<string, string>>): 
     env: { ...process.env, ...environment, [MARK]: '1' },
   });
   const forward = (signal: NodeJS.Signals) => child.kill(signal);
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const signal of signals) process.on(signal, forward);
+  for (const signal of STOP_SIGNALS) process.on(signal, forward);
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
-  for (const signal of signals) process.off(signal, forward);
+  for (const signal of STOP_SIGNALS) process.off(signal, forward);
   throw new Exit(code ?? 128 + constants.signals[signal!]);
 }

@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeNpy } from '../../src/formats/npy.js';
 import { readNpz, writeNpz } from '../../src/formats/npz.js';
-import { energate, said } from './support/run.js';
+import { CLI, energate, said, start, startWriting } from './support/run.js';
 
 let folder: string;
 beforeAll(() => {
@@ -48,6 +48,32 @@ describe('energate metrics', () => {
     // 2.5 of 6 pairs are ranked right, a tie being one half.
     expect(stdout).toMatch(/^AUROC +41\.67 % +ties count one half$/m);
     expect(stdout).toMatch(/^FPR95 +66\.67 % +OOD positive, first recall of 95 % \(OpenOOD\)$/m);
+  });
+
+  it('does its work where nobody reads what it prints', async () => {
+    const ins = file('a.npy', writeNpy(scores(1, 2, 3)));
+    const json = join(folder, 'unread.json');
+    const { child, result } = start(CLI, ['metrics', '--in', ins, '--ood', ins, '--json', json]);
+    child.stdout!.destroy();
+    expect(await result).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(readFileSync(json, 'utf8')).auroc).toBe(0.5);
+
+    const refused = start(CLI, ['metrics', '--in', ins, '--ood', join(folder, 'none.npy')]);
+    refused.child.stdout!.destroy();
+    expect((await refused.result).code).toBe(1);
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('says that what it prints cannot be written, its file being', async () => {
+    const ins = file('a.npy', writeNpy(scores(1, 2, 3)));
+    const json = join(folder, 'full.json');
+    const full = openSync('/dev/full', 'w');
+    const result = await startWriting(full, CLI, ['metrics', '--in', ins, '--ood', ins, '--json', json]).result;
+    closeSync(full);
+    expect(result.code).toBe(1);
+    expect(said(result)).toEqual([
+      'energate: cannot write standard output: the disk is full; free some space or choose another place',
+    ]);
+    expect(existsSync(json)).toBe(true);
   });
 
   it.each([

@@ -22,6 +22,7 @@ describe('reexecute', () => {
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
+    ['SIGHUP', 129],
   ] as const)('passes %s on, and ends with %i when the second process has saved its work', async (signal, code) => {
     const { child, saw, result } = start(PROGRAM, ['work']);
     await saw('working');

@@ -19,12 +19,22 @@ export interface Running {
 
 /** Starts a TypeScript file as its users do, in this environment but for `env`. */
 export function start(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+  return startWriting('pipe', file, args, env);
+}
+
+/** {@link start}, with its stdout to a file that is open. */
+export function startWriting(
+  stdout: number | 'pipe',
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Running {
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), file, ...args], {
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', stdout, 'pipe'],
   });
   const written = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) child[name]!.on('data', (data) => (written[name] += data));
+  for (const name of ['stdout', 'stderr'] as const) child[name]?.on('data', (data) => (written[name] += data));
   const result = new Promise<Result>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...written }));
