@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { DataError, DivergenceError, UsageError } from '../errors.js';
+import { DataError, DeviceError, UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
 import {
   type Checkpoint,
@@ -22,7 +22,7 @@ import {
   type TrainingOptions,
   type TrainingState,
 } from '../nn/trainer.js';
-import { checkWritable, readFileBytes, writeFileAtomic } from '../node/files.js';
+import { checkAppendable, checkWritable, readFileBytes, reason, writeFileAtomic } from '../node/files.js';
 import { catchInterrupts, type InterruptedError } from './interrupt.js';
 import { addQuiet, positiveInteger, positiveNumber, probability, seed } from './options.js';
 import { startProgress } from './progress.js';
@@ -62,7 +62,10 @@ export function addTrainingOptions(command: Command, defaults: { epochs: number;
       'store activations as float16, in half the memory, and multiply them on matrix units where there are some; the adapter needs shader-f16',
     )
     .option('--log <file>', 'write the figures of every step, a line of JSON each')
-    .option('--checkpoint <dir>', 'save the state of the run here, every minute and on Ctrl-C')
+    .option(
+      '--checkpoint <dir>',
+      'save the state of the run here, every minute and on Ctrl-C (default: on Ctrl-C alone, in OUTPUT.checkpoint; with --resume, there)',
+    )
     .option('--resume <dir>', 'go on from what --checkpoint or Ctrl-C saved, to the same bytes as without a stop')
     .option('--json', 'print the result as JSON');
   return addQuiet(command);
@@ -108,7 +111,7 @@ const DECIDED_BY: Readonly<Partial<Record<keyof Settings, readonly string[]>>> =
 export interface RunFiles {
   readonly output: string;
   readonly log: string | undefined;
-  /** The folder that takes the state on Ctrl-C, and every minute if it was asked for. */
+  /** The folder that takes the state on Ctrl-C, and every minute if a folder was named. */
   readonly checkpoint: { readonly folder: string; readonly regular: boolean };
 }
 
@@ -117,7 +120,7 @@ export async function prepareFiles(
   args: Pick<TrainingArguments, 'output' | 'log' | 'checkpoint' | 'resume'>,
 ): Promise<RunFiles> {
   await checkWritable(args.output);
-  if (args.log) await checkWritable(args.log);
+  if (args.log) await checkAppendable(args.log);
   const folder = args.checkpoint ?? args.resume ?? `${args.output}.checkpoint`;
   const made = await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
     const reason = error.code === 'EEXIST' ? 'a file has that name' : error.message;
@@ -125,7 +128,11 @@ export async function prepareFiles(
   });
   await checkWritable(join(folder, CHECKPOINT_FILE));
   if (made) await rm(made, { recursive: true });
-  return { output: args.output, log: args.log, checkpoint: { folder, regular: args.checkpoint !== undefined } };
+  return {
+    output: args.output,
+    log: args.log,
+    checkpoint: { folder, regular: (args.checkpoint ?? args.resume) !== undefined },
+  };
 }
 
 const CHECKPOINT_FILE = 'checkpoint.safetensors';
@@ -194,7 +201,8 @@ function requireSameSettings(checkpoint: Checkpoint, given: Settings, folder: st
 /**
  * Train with a progress bar, a log, checkpoints and Ctrl-C, and save the network.
  * @returns the network, and the figures of the last step (none where the checkpoint was of a run that had ended)
- * @throws InterruptedError after Ctrl-C, the state being saved; DivergenceError likewise
+ * @throws InterruptedError after Ctrl-C, the state being saved; DivergenceError, and DataError where a file cannot be written,
+ * likewise
  */
 export async function runTraining(engine: Engine, run: Run): Promise<{ network: Network; last: StepLog | undefined }> {
   const interrupts = catchInterrupts();
@@ -227,7 +235,7 @@ async function trainAndSave(
   let last: StepLog | undefined;
   try {
     await trainer.run(async (logs) => {
-      if (files.log) await appendFile(files.log, logs.map((entry) => `${JSON.stringify(logLine(entry))}\n`).join(''));
+      if (files.log) await extendLog(files.log, logs);
       if (logs.length > 0) {
         last = logs.at(-1)!;
         progress.update(last.step, figures(last, options));
@@ -237,24 +245,24 @@ async function trainAndSave(
         saved = Date.now();
       }
     }, signal);
+    if (trainer.step >= options.steps) {
+      const network = await trainer.network();
+      await writeFileAtomic(files.output, encodeNetwork(network));
+      trainer.destroy();
+      return { network, last };
+    }
   } catch (error) {
+    // Of a device that was lost, nothing can be read.
+    const folder = error instanceof DeviceError ? undefined : await save().catch(() => undefined);
+    if (folder) (error as Error).message += `; the state after step ${trainer.step} is saved in ${folder}`;
+    throw error;
+  } finally {
     progress.end();
-    if (!(error instanceof DivergenceError)) throw error;
-    const folder = await save();
-    throw new DivergenceError(`${error.message}; the state after step ${trainer.step} is saved in ${folder}`);
   }
-  progress.end();
-
-  if (signal.aborted && trainer.step < options.steps) {
-    const folder = await save();
-    const interruption = signal.reason as InterruptedError;
-    interruption.message = `stopped after step ${trainer.step} of ${options.steps}; go on with --resume ${folder}`;
-    throw interruption;
-  }
-  const network = await trainer.network();
-  await writeFileAtomic(files.output, encodeNetwork(network));
-  trainer.destroy();
-  return { network, last };
+  const folder = await save();
+  const interruption = signal.reason as InterruptedError;
+  interruption.message = `stopped after step ${trainer.step} of ${options.steps}; go on with --resume ${folder}`;
+  throw interruption;
 }
 
 /** The fields of a line of --log. */
@@ -271,8 +279,17 @@ function figures(entry: StepLog, { outlierBatch }: TrainingOptions): Record<stri
 async function startLog(path: string, step: number): Promise<void> {
   const text = step > 0 ? await readFile(path, 'utf8').catch(() => '') : '';
   const kept = text.split('\n').filter((line) => stepIn(line) <= step);
-  await writeFile(path, kept.map((line) => `${line}\n`).join(''));
+  await writeFile(path, kept.map((line) => `${line}\n`).join('')).catch(cannotWrite(path));
 }
+
+async function extendLog(path: string, logs: readonly StepLog[]): Promise<void> {
+  const lines = logs.map((entry) => `${JSON.stringify(logLine(entry))}\n`);
+  await appendFile(path, lines.join('')).catch(cannotWrite(path));
+}
+
+const cannotWrite = (path: string) => (error: unknown) => {
+  throw new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error });
+};
 
 /** The step that a line of a log is of; none for what is left of a line where a run was killed. */
 function stepIn(line: string): number {

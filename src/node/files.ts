@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { DataError } from '../errors.js';
 import { readStateDict as parseStateDict, type StateDict } from '../formats/state-dict.js';
 
@@ -39,11 +39,7 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
  * @throws {DataError} if not.
  */
 export async function checkWritable(path: string): Promise<void> {
-  const existing = await stat(path).catch(() => undefined);
-  if (existing && !existing.isFile()) {
-    const kind = existing.isDirectory() ? 'a folder' : 'not a regular file';
-    throw new DataError(`cannot write ${path}: it is ${kind}; give the name of a file`);
-  }
+  await requireRegular(path);
   const temporary = temporaryFor(path);
   try {
     const file = await open(temporary, 'wx');
@@ -52,6 +48,32 @@ export async function checkWritable(path: string): Promise<void> {
   } catch (error) {
     throw new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error });
   }
+}
+
+/**
+ * Finds out, before long work, whether `path` could be written in place, as a log is. It stays as it was.
+ * @throws {DataError} if not.
+ */
+export async function checkAppendable(path: string): Promise<void> {
+  const existed = await requireRegular(path);
+  try {
+    const file = await open(path, 'a');
+    await file.close();
+    // The file, where the path is a link to where there was none.
+    if (!existed) await rm(await realpath(path));
+  } catch (error) {
+    throw new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** Whether the path exists. @throws {DataError} if it is something that cannot be replaced by a file. */
+async function requireRegular(path: string): Promise<boolean> {
+  const existing = await stat(path).catch(() => undefined);
+  if (existing && !existing.isFile()) {
+    const kind = existing.isDirectory() ? 'a folder' : 'not a regular file';
+    throw new DataError(`cannot write ${path}: it is ${kind}; give the name of a file`);
+  }
+  return existing !== undefined;
 }
 
 /** A weight file, by its content: safetensors or PyTorch. @throws {DataError} if it cannot be read, or is neither. */

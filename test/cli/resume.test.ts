@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeCheckpoint } from '../../src/nn/checkpoint.js';
@@ -102,6 +102,36 @@ describe('a run stopped by Ctrl-C', () => {
   }, 300_000);
 });
 
+it.each([
+  ['SIGINT', 130],
+  ['SIGHUP', 129],
+] as const)(
+  '%s saves where what read its stderr is gone, too',
+  async (signal, code) => {
+    const name = `unheard-${signal}`;
+    const { child, result } = await startAndWait(finetune(name), path(`${name}.jsonl`));
+    child.stderr!.destroy();
+    child.kill(signal);
+    expect(await result).toMatchObject({ code, stdout: '' });
+    expect(checkpointIn(path(`${name}.safetensors.checkpoint`)).state.step).toBeGreaterThan(0);
+  },
+  60_000,
+);
+
+it('a log that can no longer be written ends the run, its state being saved', async () => {
+  mkdirSync(path('logs'));
+  const log = path('logs/run.jsonl');
+  const { result } = await startAndWait(finetune('unlogged', '--log', log), log);
+  rmSync(path('logs'), { recursive: true });
+  const ended = await result;
+  expect(ended).toMatchObject({ code: 1, stdout: '' });
+  const folder = path('unlogged.safetensors.checkpoint');
+  const { step } = checkpointIn(folder).state;
+  expect(said(ended).at(-1)).toBe(
+    `energate: cannot write ${log}: there is no such file or folder; check the path; the state after step ${step} is saved in ${folder}`,
+  );
+}, 60_000);
+
 it.each([0, 30])(
   'killed %d ms into saving, it leaves no checkpoint or a whole one',
   async (delay) => {
@@ -118,13 +148,16 @@ it.each([0, 30])(
   60_000,
 );
 
-it('--checkpoint saves every minute, and a run that had ended is resumed to its end', async () => {
+it('--checkpoint saves every minute, as --resume does, and a run that had ended is resumed to its end', async () => {
   const folder = path('regular');
   const few = ['--steps', '2', '--checkpoint', folder, '--quiet'];
   // An hour passes between any two looks at the clock.
   let now = Date.now();
-  const clock = vi.spyOn(Date, 'now').mockImplementation(() => (now += 3_600_000));
-  const first = await inProcess(finetune('regular', ...few)).finally(() => clock.mockRestore());
+  const overHours = (args: readonly string[]) => {
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => (now += 3_600_000));
+    return inProcess(args).finally(() => clock.mockRestore());
+  };
+  const first = await overHours(finetune('regular', ...few));
   expect(first).toMatchObject({ code: 0, stderr: '' });
   expect(readdirSync(folder)).toEqual(['checkpoint.safetensors']);
   expect(checkpointIn(folder).state.step).toBe(2);
@@ -132,7 +165,10 @@ it('--checkpoint saves every minute, and a run that had ended is resumed to its 
   const network = readFileSync(path('regular.safetensors'));
   const log = readFileSync(path('regular.jsonl'), 'utf8');
   rmSync(path('regular.safetensors'));
-  const again = await inProcess(finetune('regular', ...few, '--resume', folder));
+  // A run that goes on from this folder saves there, too.
+  const { mtimeMs } = statSync(`${folder}/checkpoint.safetensors`);
+  const again = await overHours(finetune('regular', '--steps', '2', '--quiet', '--resume', folder));
+  expect(statSync(`${folder}/checkpoint.safetensors`).mtimeMs).toBeGreaterThan(mtimeMs);
   expect(again).toEqual({ code: 0, stderr: '', stdout: 'regular.safetensors: saved after 2 steps\n' });
   expect(readFileSync(path('regular.safetensors'))).toEqual(network);
   expect(readFileSync(path('regular.jsonl'), 'utf8')).toBe(log);

@@ -1,10 +1,10 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
-import { checkWritable, readFileBytes, readStateDict, writeFileAtomic } from '../../src/node/files.js';
+import { checkAppendable, checkWritable, readFileBytes, readStateDict, writeFileAtomic } from '../../src/node/files.js';
 import { expectRefusal } from '../support/refusal.js';
 
 let folder: string;
@@ -62,6 +62,24 @@ describe('checkWritable', () => {
     await expectRefusal(checkWritable(join(folder, 'file', 'out')), /a part of its path is a file/);
     await expectRefusal(checkWritable('/dev/null'), /it is not a regular file/);
     await expectRefusal(checkWritable('/proc/out'), /cannot write \/proc\/out: /);
+  });
+});
+
+describe('checkAppendable', () => {
+  it('accepts a new and an existing file, and a link to either, and leaves all as it was', async () => {
+    await writeFile(join(folder, 'old'), bytes);
+    await symlink('old', join(folder, 'link'));
+    await symlink('new', join(folder, 'dangling'));
+    for (const name of ['old', 'new', 'link', 'dangling']) await checkAppendable(join(folder, name));
+    expect((await readdir(folder)).sort()).toEqual(['dangling', 'link', 'old']);
+    expect([...(await readFile(join(folder, 'old')))]).toEqual([1, 2, 3]);
+  });
+
+  it('refuses a folder, a device, and a link to where nothing can be made', async () => {
+    await symlink(join('no', 'log'), join(folder, 'dangling'));
+    await expectRefusal(checkAppendable(folder), /cannot write .*: it is a folder; give the name of a file/);
+    await expectRefusal(checkAppendable('/dev/null'), /it is not a regular file/);
+    await expectRefusal(checkAppendable(join(folder, 'dangling')), /cannot write .*dangling: there is no such file/);
   });
 });
 
