@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { DataError } from '../errors.js';
-import { type NdArray, quote } from '../formats/array.js';
+import { type NdArray, quote, toFloat32 } from '../formats/array.js';
 import { readNpy } from '../formats/npy.js';
 import { type Npz, readNpz } from '../formats/npz.js';
 import { looksLikeZip } from '../formats/zip.js';
@@ -41,11 +41,12 @@ async function run(args: Arguments): Promise<void> {
 
 async function readScores(path: string): Promise<Float64Array> {
   const bytes = await readFileBytes(path);
-  const { shape, data } = looksLikeZip(bytes) ? onlyArray(readNpz(bytes, path), path) : readNpy(bytes, path);
+  const array = looksLikeZip(bytes) ? onlyArray(readNpz(bytes, path), path) : readNpy(bytes, path);
+  const { dtype, shape, data } = array;
   if (shape.filter((size) => size !== 1).length > 1) {
     throw new DataError(`${path}: an array of [${shape.join(', ')}]; give one score an image, [N]`);
   }
-  const scores = Float64Array.from(data as ArrayLike<number>, Number);
+  const scores = Float64Array.from(dtype === 'float16' ? toFloat32(array) : (data as ArrayLike<number>), Number);
   const nan = scores.findIndex(Number.isNaN);
   if (nan >= 0) throw new DataError(`${path}: score ${nan} is NaN, which has no rank; find out where it comes from`);
   return scores;

@@ -50,6 +50,21 @@ describe('energate metrics', () => {
     expect(stdout).toMatch(/^FPR95 +66\.67 % +OOD positive, first recall of 95 % \(OpenOOD\)$/m);
   });
 
+  it('takes numbers of any type', async () => {
+    // -1 and -2, and 1 and -3: bits that would be ranked the other way round.
+    const half = (...bits: number[]) =>
+      writeNpy({ dtype: 'float16', shape: [bits.length], data: Uint16Array.from(bits) });
+    const whole = (...values: bigint[]) =>
+      writeNpy({ dtype: 'int64', shape: [values.length], data: BigInt64Array.from(values) });
+    const auroc = async (ins: Uint8Array, outs: Uint8Array) => {
+      const files = ['--in', file('in.npy', ins), '--ood', file('out.npy', outs)];
+      return JSON.parse((await energate(['metrics', ...files, '--json', '-'])).stdout).auroc;
+    };
+    expect(await auroc(half(0xbc00, 0xc000), half(0x3c00, 0xc200))).toBe(0.5);
+    expect(await auroc(half(0xbc00), half(0xc000))).toBe(1);
+    expect(await auroc(whole(-1n, -2n), whole(-3n))).toBe(1);
+  });
+
   it('does its work where nobody reads what it prints', async () => {
     const ins = file('a.npy', writeNpy(scores(1, 2, 3)));
     const json = join(folder, 'unread.json');
