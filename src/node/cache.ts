@@ -1,12 +1,15 @@
 import { access, constants, mkdir, realpath, stat } from 'node:fs/promises';
-import { homedir, tmpdir, userInfo } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DeviceError } from '../errors.js';
+
+/** By number: in a container the user may have no name. None on Windows. */
+const USER = process.getuid?.();
 
 /** The user's own cache folder, or one for this user under the system's temporary folder where HOME cannot be written. */
 export async function cacheFolder(): Promise<string> {
   const home = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const candidates = [join(home, 'energate'), join(tmpdir(), `energate-${userInfo().uid}`)];
+  const candidates = [join(home, 'energate'), join(tmpdir(), USER === undefined ? 'energate' : `energate-${USER}`)];
   for (const candidate of candidates) {
     const folder = await ours(candidate);
     if (folder) return folder;
@@ -23,8 +26,8 @@ async function ours(path: string): Promise<string | undefined> {
     await mkdir(path, { recursive: true, mode: 0o700 });
     const folder = await realpath(path);
     const { uid, mode } = await stat(folder);
-    // Windows has neither of these; a folder in the user's profile is that user's.
-    if (process.platform !== 'win32' && (uid !== userInfo().uid || mode & 0o022)) return undefined;
+    // On Windows, a folder in the user's profile is that user's.
+    if (USER !== undefined && (uid !== USER || mode & 0o022)) return undefined;
     await access(folder, constants.W_OK);
     return folder;
   } catch {
