@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type ImageSet, type Images, loadImages, sourceOf, subset } from '../data/image-set.js';
 import { DataError } from '../errors.js';
@@ -7,7 +7,7 @@ import { type Decision, Detector } from '../gate/detector.js';
 import { decodeGate } from '../gate/gate-file.js';
 import { fitPicture, type Picture } from '../gate/resize.js';
 import { inParallel, readFileBytes } from '../node/files.js';
-import { readImageSet } from '../node/images.js';
+import { filesIn, readImageSet } from '../node/images.js';
 import { DECODED_AT_ONCE, isPictureName, listPictures, readPicture } from '../node/pictures.js';
 import { openAnnouncedEngine } from './engine.js';
 import { Exit } from './exit.js';
@@ -82,7 +82,7 @@ async function run(paths: readonly string[], args: Arguments): Promise<void> {
 
 async function open(path: string): Promise<Source> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
-  if (isFolder ? !looksLikeCifar(await readdir(path)) : isPictureName(path)) {
+  if (isFolder ? !looksLikeCifar(await filesIn(path)) : isPictureName(path)) {
     const pictures = await listPictures(path);
     return { pictures, count: pictures.length };
   }

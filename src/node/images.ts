@@ -20,7 +20,7 @@ import { readFileBytes, readRanges, reason, usingFile } from './files.js';
 import { openMat } from './mat.js';
 import { openNpz } from './npz.js';
 import { imagesFromPictures, PictureCollector } from './picture-set.js';
-import { isPictureName, listPictures } from './pictures.js';
+import { isFolder, isPictureName, listPictures } from './pictures.js';
 
 /** What commands that take images say in their help. */
 export const IMAGE_FORMATS =
@@ -95,11 +95,20 @@ async function openNpy(path: string): Promise<ImageSource> {
   return imageSourceFromNpy(header, (offsets, length) => readRanges(path, offsets, length), path);
 }
 
-async function readFolder(path: string, split: Split, inMemory: number): Promise<Images> {
-  const entries = await readdir(path, { withFileTypes: true }).catch((error) => {
-    throw new DataError(`cannot read ${path}: ${reason(error)}`, { cause: error });
+/** The names of the files in a folder, without its subfolders. @throws {DataError} if it cannot be read. */
+export async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error) => {
+    throw new DataError(`cannot read ${folder}: ${reason(error)}`, { cause: error });
   });
-  const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+  const names: string[] = [];
+  for (const entry of entries) {
+    if (!(await isFolder(entry, join(folder, entry.name)))) names.push(entry.name);
+  }
+  return names;
+}
+
+async function readFolder(path: string, split: Split, inMemory: number): Promise<Images> {
+  const names = await filesIn(path);
   if (!looksLikeCifar(names)) return imagesFromPictures(await listPictures(path), path, inMemory);
   const files = new Map<string, Uint8Array>();
   for (const name of names) {

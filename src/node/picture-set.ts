@@ -93,7 +93,9 @@ export class PictureCollector {
   async finish(): Promise<Images> {
     await this.decode();
     const { names, spool, images } = this;
-    const order = Uint32Array.from(names.keys()).sort((a, b) => (names[a]! < names[b]! ? -1 : 1));
+    // Folder by folder: a/x.png comes before a-b/x.png, though - comes before /.
+    const keys = names.map((name) => name.replaceAll('/', '\0'));
+    const order = Uint32Array.from(keys.keys()).sort((a, b) => (keys[a]! < keys[b]! ? -1 : 1));
     const properties = propertiesOf(
       Array.from(order, (i) => names[i]!),
       this.source,

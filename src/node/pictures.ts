@@ -1,4 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { extname, join } from 'node:path';
 import { DataError } from '../errors.js';
@@ -14,8 +15,8 @@ export const DECODED_AT_ONCE = availableParallelism() + 1;
 export const isPictureName = (path: string): boolean => PICTURE_EXTENSIONS.includes(extname(path).toLowerCase());
 
 /**
- * The picture files under a path, sorted by name: the file itself, or all that lie in a folder and below it. Names that
- * begin with a dot are passed over.
+ * The picture files under a path, sorted by name: the file itself, or all that lie in a folder and below it, also by links. Names
+ * that begin with a dot are passed over.
  * @throws {DataError} if there is no such file or folder, it is no picture by its name, or the folder holds none.
  */
 export async function listPictures(path: string): Promise<string[]> {
@@ -26,21 +27,30 @@ export async function listPictures(path: string): Promise<string[]> {
     throw new DataError(`${path} is not a picture: give ${PICTURE_EXTENSIONS.join(', ')} files, or a folder of them`);
   }
   const found: string[] = [];
-  await walk(path, found);
+  await walk(path, found, []);
   if (found.length === 0) throw new DataError(`${path} holds no picture: ${PICTURE_EXTENSIONS.join(', ')} are read`);
   return found;
 }
 
-async function walk(folder: string, found: string[]): Promise<void> {
+/** @param above the folders that this one lies in, without symbolic links: a link to one of them would lead round for ever */
+async function walk(folder: string, found: string[], above: readonly string[]): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: Error) => {
     throw new DataError(`cannot read ${folder}: ${error.message}; check its permissions`, { cause: error });
   });
+  const here = await realpath(folder);
+  if (above.includes(here)) return;
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (entry.name.startsWith('.')) continue;
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) await walk(path, found);
+    if (await isFolder(entry, path)) await walk(path, found, [...above, here]);
     else if (isPictureName(path)) found.push(path);
   }
+}
+
+/** Whether what a folder has at `path` is a folder, or a link to one. */
+export async function isFolder(entry: Dirent, path: string): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
 /**

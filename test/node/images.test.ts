@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -208,6 +208,33 @@ describe('pictures', () => {
     ] as const) {
       await writeFile(join(folder, name), bytes);
       expect(await readImageSet(join(folder, name)), name).toMatchObject({ name: 'dtd', ...wanted });
+    }
+  });
+
+  it('have labels from links to folders, too', async () => {
+    await mkdir(join(folder, 'all/cats'), { recursive: true });
+    await mkdir(join(folder, 'set/dogs'), { recursive: true });
+    await writeFile(join(folder, 'all/cats/x.png'), await png(1));
+    await writeFile(join(folder, 'set/dogs/x.png'), await png(2));
+    await symlink('../all/cats', join(folder, 'set/cats'));
+    expect(await readImageSet(join(folder, 'set'))).toMatchObject({
+      images: made(1, 2),
+      labels: Int32Array.of(0, 1),
+      classNames: ['cats', 'dogs'],
+    });
+  });
+
+  it('are in one order, in a folder and in an archive', async () => {
+    const names = ['a-b/x.png', 'a.png', 'a/z.png', 'a/b/x.png'];
+    const entries: Uint8Array[] = [];
+    for (const [i, name] of names.entries()) {
+      await mkdir(join(folder, 'set', name, '..'), { recursive: true });
+      await writeFile(join(folder, 'set', name), await png(i));
+      entries.push(tarEntry(name, await png(i)));
+    }
+    await writeFile(join(folder, 'set.tar'), tar(...entries));
+    for (const set of ['set', 'set.tar']) {
+      expect(await readImageSet(join(folder, set)), set).toMatchObject({ images: made(3, 2, 0, 1) });
     }
   });
 

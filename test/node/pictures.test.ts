@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -81,6 +81,20 @@ describe('listPictures', () => {
   it('gives a file, or all under a folder by name', async () => {
     expect(await listPictures(path('set/a.jpg'))).toEqual([path('set/a.jpg')]);
     expect(await listPictures(path('set'))).toEqual(['set/a.jpg', 'set/b.PNG', 'set/cats/c.webp'].map(path));
+  });
+
+  it('goes where links lead, but not round', async () => {
+    mkdirSync(path('linked'));
+    symlinkSync(path('set/cats'), path('linked/dogs'));
+    symlinkSync(path('set/a.jpg'), path('linked/a.jpg'));
+    symlinkSync('..', path('linked/up'));
+    symlinkSync('none', path('linked/dangling'));
+    const found = await listPictures(path('linked'));
+    expect(found).toContain(path('linked/dogs/c.webp'));
+    expect(found).toContain(path('linked/a.jpg'));
+    expect(found).toContain(path('linked/up/set/a.jpg'));
+    expect(found.filter((name) => name.includes('up/linked'))).toEqual([]);
+    rmSync(path('linked'), { recursive: true });
   });
 
   it('refuses what holds none', async () => {
