@@ -51,7 +51,7 @@ export function startProgress(options: ProgressOptions): Progress {
     const line = [
       label,
       ...(stream.isTTY ? [bar(step / total)] : []),
-      `${step}/${total}`,
+      `${formatCount(step)}/${formatCount(total)}`,
       ...Object.entries(figures).map(([name, value]) => `${name} ${formatFigure(value)}`),
       `${formatFigure(rate)} ${unit}/s`,
       step < total ? `${formatTime((total - step) / rate)} left` : `${formatTime((written - began) / 1000)} in all`,
@@ -76,6 +76,9 @@ function bar(fraction: number): string {
   const full = Math.round(fraction * BAR_WIDTH);
   return '█'.repeat(full) + '░'.repeat(BAR_WIDTH - full);
 }
+
+/** Whole, but megabytes. */
+const formatCount = (count: number): string => String(Number(count.toFixed(1)));
 
 function formatFigure(value: number): string {
   return Number.isFinite(value) ? value.toPrecision(3).replace(/e\+?/, 'e') : String(value);

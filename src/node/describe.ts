@@ -170,7 +170,7 @@ async function describeGate(bytes: Uint8Array, path: string): Promise<Descriptio
   const { network, score, accept, precision, calibration } = await decodeGate(bytes, path);
   const { depth, width, classes } = network.config;
   return {
-    what: `${path}: a gate by ${score}, which accepts ${100 * accept} % of in-distribution images`,
+    what: `${path}: a gate by ${score}, which accepts ${Number((100 * accept).toFixed(2))} % of in-distribution images`,
     format: 'safetensors',
     network: `WRN-${depth}-${width} of ${classes} classes, ${precision}`,
     calibrated_on: `${calibration.scores.length} images${calibration.labels ? ', each class by itself' : ''}`,

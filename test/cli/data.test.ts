@@ -4,7 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
+import { encodeGate } from '../../src/gate/gate-file.js';
 import { DATA_SETS } from '../../src/node/datasets.js';
+import { reference } from '../support/training.js';
 import { inProcess, WEIGHTS, workspace } from './support/workspace.js';
 
 const { path } = workspace();
@@ -45,6 +47,13 @@ describe('data info', () => {
     )!;
     writeFileSync(path('p.safetensors'), bytes);
     expect(await info(path('p.safetensors'))).toMatchObject({ format: 'safetensors', tensors: 1 });
+  });
+
+  it('a gate, with the fraction that it was asked for', async () => {
+    const calibration = { scores: Float64Array.from({ length: 20 }, (_, i) => i) };
+    const gate = { network: reference.network(), precision: 'float32', score: 'energy', accept: 0.57 } as const;
+    writeFileSync(path('gate.energate'), await encodeGate({ ...gate, calibration }));
+    expect((await info(path('gate.energate'))).what).toMatch(/a gate by energy, which accepts 57 % of in-dist/);
   });
 
   it('an .npz of images, and several at once', async () => {

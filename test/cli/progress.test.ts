@@ -73,6 +73,19 @@ describe('startProgress', () => {
     expect(texts.at(-1)).toBe('train  55/100  loss 0.0182  1.00 steps/s  0:45 left\n');
   });
 
+  it('counts megabytes to a tenth', () => {
+    const texts: string[] = [];
+    const write = (text: string) => texts.push(text) > 0;
+    const progress = startProgress({
+      ...{ label: 'dtd', total: 31.45728, unit: 'MB', now: () => 0 },
+      stream: { ...log, write } as NodeJS.WriteStream,
+    });
+    progress.update(0.131072);
+    progress.update(31.45728);
+    progress.end();
+    expect(texts.map((text) => text.split('  ')[1])).toEqual(['0.1/31.5', '31.5/31.5']);
+  });
+
   it('writes nothing when quiet', () => {
     expect(written(terminal, { quiet: true })).toEqual([]);
   });
