@@ -7,7 +7,7 @@ import { type Decision, Detector } from '../gate/detector.js';
 import { decodeGate } from '../gate/gate-file.js';
 import { fitPicture, type Picture } from '../gate/resize.js';
 import { inParallel, readFileBytes } from '../node/files.js';
-import { filesIn, readImageSet } from '../node/images.js';
+import { CIFAR_PART, filesIn, readImageSet } from '../node/images.js';
 import { DECODED_AT_ONCE, isPictureName, listPictures, readPicture } from '../node/pictures.js';
 import { openAnnouncedEngine } from './engine.js';
 import { Exit } from './exit.js';
@@ -36,10 +36,13 @@ export function defineCheck(command: Command): void {
     )
     .argument(
       '<images...>',
-      'pictures (.png, .jpg, .webp), folders of them, or image sets (.npz, .npy, .mat, .tar, CIFAR)',
+      `pictures (.png, .jpg, .webp), folders of them, or image sets (.npz, .npy, .mat, .tar, CIFAR; ${CIFAR_PART.test})`,
     )
     .requiredOption('--gate <file>', 'what "energate calibrate" wrote')
-    .option('--jsonl', 'a line of JSON an image: image, accepted, label, class, energy, score, p_value')
+    .option(
+      '--jsonl',
+      'a line of JSON an image: image, accepted, label, class, energy, score, p_value; image and error where it cannot be read',
+    )
     .option('--strict', 'exit with code 3 where an image was refused');
   addQuiet(command);
   command.action(run);

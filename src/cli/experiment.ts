@@ -3,10 +3,11 @@ import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import { DataError, UsageError } from '../errors.js';
 import type { Engine } from '../gpu/engine.js';
+import type { Normalization } from '../kernels/gather-images.js';
 import { parameterCount } from '../nn/network.js';
 import { checkTraining } from '../nn/trainer.js';
 import { checkWritable, writeFileAtomic } from '../node/files.js';
-import { IMAGE_FORMATS } from '../node/images.js';
+import { CIFAR_PART, IMAGE_FORMATS } from '../node/images.js';
 import { PROTOCOLS, type Protocol } from '../ood/evaluate.js';
 import { loadDrawing } from '../report/draw.js';
 import { ROLES, type Role } from '../report/methods.js';
@@ -31,7 +32,7 @@ import { temperature } from './experiment/temperature.js';
 import { GRID, pairsOf } from './grid.js';
 import { resumable } from './interrupt.js';
 import { OOD_HELP } from './ood-sets.js';
-import { addExamples, addQuiet, normalization, numbers, oodSet, positiveInteger, seed } from './options.js';
+import { addExamples, addQuiet, firstGiven, normalization, numbers, oodSet, positiveInteger, seed } from './options.js';
 import { addTuningOptions, embeddedTuning, type TuningArguments, tunerOf } from './tuning.js';
 import { ownVersion } from './version.js';
 
@@ -81,11 +82,14 @@ export function defineExperiment(command: Command): void {
     )
     .argument('<experiment>', Object.keys(EXPERIMENTS).join(', '))
     .option('--weights <file>', 'the pre-trained network')
-    .option('--in <file>', `labelled in-distribution test images: ${IMAGE_FORMATS}`)
+    .option('--in <file>', `labelled in-distribution test images: ${IMAGE_FORMATS}; ${CIFAR_PART.test}`)
     .option('--ood <name=file...>', OOD_HELP, oodSet)
     .option('--ood-count <n>', 'use the first n images of each out-of-distribution set alone', positiveInteger)
-    .option('--train <file>', 'labelled training images: Mahalanobis is fitted on them, and networks fine-tuned')
-    .option('--outliers <file>', 'outlier images to fine-tune with')
+    .option(
+      '--train <file>',
+      `labelled training images: Mahalanobis is fitted on them, and networks fine-tuned; ${CIFAR_PART.train}`,
+    )
+    .option('--outliers <file>', `outlier images to fine-tune with; ${CIFAR_PART.train}`)
     .option('--tuned <file>', 'the network fine-tuned by energy, where there is one already')
     .option('--oe-tuned <file>', 'the network fine-tuned by Outlier Exposure, likewise')
     .option(
@@ -141,6 +145,8 @@ async function experiment(name: string, given: Arguments, command: Command, sign
   for (const extension of EXTENSIONS) await checkWritable(path(extension));
 
   const inputs = await readInputs(args);
+  const unused = fineTunes(name, inputs) ? undefined : firstGiven(command, TUNING_OPTIONS);
+  if (unused) throw new UsageError(`${unused} is of fine-tuning, which is not done here: leave it out`);
   const memory = new FolderMemory(join(folder, 'cache'));
   const context = await contextOf(name, inputs, args, { memory, grid, signal });
   const engine = await openAnnouncedEngine(args);
@@ -162,6 +168,7 @@ async function experiment(name: string, given: Arguments, command: Command, sign
   else console.log(`${[markdown(table), ...outcome.report.notes].join('\n\n')}\n\n${path('html')}: the report`);
 }
 
+const TUNING_OPTIONS = ['mIn', 'mOut', 'epochs', 'steps', 'batch', 'outlierBatch', 'lr', 'dropout'];
 const EXTENSIONS = ['json', 'csv', 'md', 'html'] as const;
 
 async function makeFolder(folder: string): Promise<void> {
@@ -271,6 +278,13 @@ async function provenance(
   };
 }
 
+/** The value of an option as it would be given, without the folder of a file. */
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return basename(value);
+  const { mean, std } = value as Normalization;
+  return mean ? `${mean}/${std}` : String(value);
+}
+
 /** The command as it was given, without the folders of its files. */
 function commandLine(name: string, command: Command): string {
   const given = command.options.filter((option) => command.getOptionValueSource(option.attributeName()) === 'cli');
@@ -280,7 +294,7 @@ function commandLine(name: string, command: Command): string {
     if (value instanceof Map) {
       return Array.from(value, ([set, path]) => `${option.long} ${set}${path === '' ? '' : `=${basename(path)}`}`);
     }
-    return [option.long!, typeof value === 'string' ? basename(value) : JSON.stringify(value).replace(/[[\]]/g, '')];
+    return [option.long!, textOf(value)];
   });
   return ['energate experiment', name, ...words].join(' ');
 }

@@ -1,11 +1,11 @@
 import { type Images, subset } from '../data/image-set.js';
 import { VALIDATION_FAMILIES, type ValidationFamily, validationOutliers } from '../data/validation-outliers.js';
 import { UsageError } from '../errors.js';
-import { readImageSet } from '../node/images.js';
+import { CIFAR_PART, readImageSet } from '../node/images.js';
 import { AVERAGE } from '../ood/evaluate.js';
 
 /** What `--ood` is given, for its help text. */
-export const OOD_HELP = `out-of-distribution images and what to call them; or a name alone, for images made from --in: ${VALIDATION_FAMILIES.join(', ')}`;
+export const OOD_HELP = `out-of-distribution images (${CIFAR_PART.test}) and what to call them; or a name alone, for images made from --in: ${VALIDATION_FAMILIES.join(', ')}`;
 
 /** @throws UsageError where a set takes the name of the row of means */
 export function requireOodNames(sets: ReadonlyMap<string, string>): void {

@@ -116,11 +116,20 @@ export function addScoreOptions(command: Command): Command {
     .option('--epsilon <e>', 'the input step of odin and mahalanobis (default: 0.0014)', nonNegativeNumber)
     .option(
       '--fit <file>',
-      'training images for the scores that learn from them, or the .safetensors that --save-fit wrote',
+      'training images for the scores that learn from them (of CIFAR, the training images), or the .safetensors that --save-fit wrote',
     )
     .option('--save-fit <file>', 'keep what those scores learned, as .safetensors')
     .addHelpText('after', `\nScores:\n${lines.join('\n')}`);
 }
+
+/** The first of these options that the command line gives, as a flag. */
+export function firstGiven(command: Command, names: readonly string[]): string | undefined {
+  const given = names.find((name) => command.getOptionValueSource(name) === 'cli');
+  return given && flagOf(command, given);
+}
+
+export const flagOf = (command: Command, name: string): string =>
+  command.options.find((option) => option.attributeName() === name)!.long!;
 
 /** What every command that computes takes. */
 export function addQuiet(command: Command): Command {

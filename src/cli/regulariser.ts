@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { UsageError } from '../errors.js';
 import type { Regulariser } from '../graph/ops/energy-loss.js';
-import { nonNegativeNumber, number, positiveInteger } from './options.js';
+import { firstGiven, flagOf, nonNegativeNumber, number, positiveInteger } from './options.js';
 
 /** What commands that train with outliers take. */
 export interface OutlierArguments {
@@ -64,11 +64,5 @@ const lossNames = Object.keys(LAMBDA);
 
 /** The first of the outlier options that the command line gives, as a flag. */
 export function givenOutlierOption(command: Command): string | undefined {
-  const given = ['mIn', 'mOut', 'margin', 'lambda', 'outlierBatch'].find(
-    (name) => command.getOptionValueSource(name) === 'cli',
-  );
-  return given && flagOf(command, given);
+  return firstGiven(command, ['mIn', 'mOut', 'margin', 'lambda', 'outlierBatch']);
 }
-
-const flagOf = (command: Command, name: string): string =>
-  command.options.find((option) => option.attributeName() === name)!.long!;

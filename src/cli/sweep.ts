@@ -7,7 +7,7 @@ import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork, encodeNetwork } from '../nn/network-file.js';
 import { checkTraining } from '../nn/trainer.js';
 import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
-import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { CIFAR_PART, IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { CONVENTIONS } from '../ood/metrics.js';
 import { csv, markdown, percent, type Table } from '../report/table.js';
 import { EMBEDDED_GRID, embeddedFinetuning, embeddedValidation, embeddedWeights } from './embedded.js';
@@ -36,7 +36,10 @@ export function defineSweep(command: Command): void {
       `Choose the margins of the energy loss: fine-tune with every pair of a grid, evaluate on validation outliers of eight kinds that are made from held-out in-distribution images (never on a test set), and take ${CHOICE}. Pairs that are done are kept in the output folder and not done again; the same command goes on after a stop.\nWithout --weights, --in and --outliers, the embedded network on the embedded images.`,
     )
     .option('--weights <file>', 'the network: .safetensors or a PyTorch file')
-    .option('--in <file>', `labelled in-distribution images, a tenth of which is held out: ${IMAGE_FORMATS}`)
+    .option(
+      '--in <file>',
+      `labelled in-distribution images, a tenth of which is held out: ${IMAGE_FORMATS}; ${CIFAR_PART.train}`,
+    )
     .option('--outliers <file>', 'outlier images, likewise')
     .option(
       '--m-in <list>',

@@ -20,11 +20,14 @@ import { readFileBytes, readRanges, reason, usingFile } from './files.js';
 import { openMat } from './mat.js';
 import { openNpz } from './npz.js';
 import { imagesFromPictures, PictureCollector } from './picture-set.js';
-import { isFolder, isPictureName, listPictures } from './pictures.js';
+import { isFolder, isPictureName, listPictures, PICTURE_EXTENSIONS } from './pictures.js';
 
 /** What commands that take images say in their help. */
 export const IMAGE_FORMATS =
   '.npz, .npy, SVHN .mat, CIFAR (.tar.gz or folder, binary or python), or pictures (folder, .tar, .tar.gz)';
+
+/** Which images of CIFAR an option takes, for its help text. */
+export const CIFAR_PART = { train: 'of CIFAR, the training images', test: 'of CIFAR, the test images' };
 
 /** Images that are taken into memory: 201 MB. A larger set is read as its images are needed. */
 const IN_MEMORY = 65_536;
@@ -128,6 +131,9 @@ async function readImageArchive(path: string, split: Split, inMemory: number): P
   for await (const { path: name, data } of readArchive(path, wanted)) {
     if (isPictureName(name)) await pictures.add(name, data);
     else cifar.set(baseName(name), data);
+  }
+  if (pictures.count === 0 && cifar.size === 0) {
+    throw new DataError(`${path} holds neither CIFAR nor pictures: ${PICTURE_EXTENSIONS.join(', ')} are read`);
   }
   if (pictures.count === 0 || looksLikeCifar(cifar.keys())) return imageSetFromCifar(cifar, split, path);
   return pictures.finish();

@@ -71,7 +71,6 @@ export function lines(
     logX?: boolean;
     dots?: boolean;
     domainY?: readonly [number, number];
-    percent?: boolean;
   },
 ): object {
   const values = all.flatMap(({ name, points, strong }) =>

@@ -187,12 +187,17 @@ describe('experiment margins', () => {
 
 describe('experiment histograms', () => {
   it('before and after', async () => {
-    const result = await inProcess(run('histograms', 'h', '--tuned', path('tuned.safetensors')));
+    // An out-of-distribution set may have the name of the other.
+    const again = ['--ood', `test=${path('svhn.npz')}`, '--normalize', 'none'];
+    const result = await inProcess(run('histograms', 'h', '--tuned', path('tuned.safetensors'), ...again));
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    // Softmax and energy, before and after, of two sets.
-    expect(text('h/histograms.html').match(/<svg aria-hidden="true" focusable/g)).toHaveLength(8);
+    // Softmax and energy, before and after, of three sets.
+    expect(text('h/histograms.html').match(/<svg aria-hidden="true" focusable/g)).toHaveLength(12);
     const { scores } = json('h', 'histograms');
-    expect(scores).toHaveLength(4 * 3);
+    expect(scores).toHaveLength(4 * 4);
+    const row = (set: string) => text('h/histograms.md').match(new RegExp(`^\\| ${set} \\|(.*)$`, 'm'))![1];
+    expect(row('test')).toBe(row('svhn'));
+    expect(text('h/histograms.html')).toContain('--normalize 0,0,0/1,1,1');
   });
 });
 
@@ -203,6 +208,8 @@ describe('refusals', () => {
     [['margins'], 'margins fine-tunes with each pair: give --train and --outliers'],
     [['table1', '--m-in', '-9,-8'], 'table1 fine-tunes with one pair of margins: give one --m-in and one --m-out'],
     [['table1', '--m-in', '-1'], '--m-in -1 must be below --m-out -5'],
+    [['temperature', '--lr', '5'], '--lr is of fine-tuning, which is not done here: leave it out'],
+    [['histograms', '--tuned', '@tuned.safetensors', '--m-in', '-9'], '--m-in is of fine-tuning, which is not done'],
     [['table1', '--ood', 'average=x.npz'], '--ood average=.. takes the name of the row of means'],
     [['table2', '--train', '@svhn.npz'], 'has no labels'],
     [['table1', '--output', '@test.npz'], 'cannot make the folder'],

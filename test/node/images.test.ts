@@ -141,7 +141,7 @@ describe('CIFAR', () => {
     await writeFile(join(folder, 'c.tar.gz'), gzipSync(tar(tarEntry('readme', made(1)))));
     await expectRefusal(
       readImageSet(join(folder, 'c.tar.gz')),
-      /c\.tar\.gz holds no train split of CIFAR \(none of data_batch_1\.bin/,
+      /c\.tar\.gz holds neither CIFAR nor pictures: \.png, \.jpg, \.jpeg, \.webp are read$/,
     );
     await writeFile(join(folder, 'c.tar.gz'), gzipSync(new Uint8Array(2000).fill(7)));
     await expectRefusal(readImageSet(join(folder, 'c.tar.gz')), /not a tar archive, or damaged at byte 0/);

@@ -1,5 +1,6 @@
 import { requireLabels } from '../../data/image-set.js';
 import type { Engine } from '../../gpu/engine.js';
+import { labelsOf } from '../../nn/classifier.js';
 import type { Network } from '../../nn/network.js';
 import { type Fits, fitScores, fittedScores, passes, scoreSets } from '../../nn/scorer.js';
 import { accuracy, type Protocol } from '../../ood/evaluate.js';
@@ -7,6 +8,7 @@ import { METHODS, type MethodName, ROLES, type Role } from '../../report/methods
 import type { Report } from '../../report/page.js';
 import type { Validation } from '../grid.js';
 import { startProgress } from '../progress.js';
+import { LAMBDA } from '../regulariser.js';
 import type { Tuner } from '../tuning.js';
 import type { Inputs } from './inputs.js';
 import type { FolderMemory } from './memory.js';
@@ -74,8 +76,8 @@ export function networkOf(engine: Engine, role: Role, { inputs, tuner, margins }
   const given = inputs.networks.get(role);
   if (given) return Promise.resolve(given);
   return role === 'oe'
-    ? tuner!.tune(engine, { kind: 'oe', lambda: 0.5 }, 'fine-tune, OE')
-    : tuner!.tune(engine, { kind: 'energy', ...margins, lambda: 0.1 }, 'fine-tune, energy');
+    ? tuner!.tune(engine, { kind: 'oe', lambda: LAMBDA.oe }, 'fine-tune, OE')
+    : tuner!.tune(engine, { kind: 'energy', ...margins, lambda: LAMBDA.energy }, 'fine-tune, energy');
 }
 
 /** Scores of every set by each method; each network is asked once, and once more for a method with an input step. */
@@ -108,7 +110,7 @@ export async function scoreMethods(engine: Engine, methods: readonly MethodName[
     accuracies.set(role, accuracy(results[0]!.logits, labels, classes));
     predicted.set(
       role,
-      results.map(({ logits }) => largest(logits, classes)),
+      results.map(({ logits }) => labelsOf(logits, classes)),
     );
   }
   return { methods: found, accuracy: accuracies, predicted };
@@ -126,11 +128,4 @@ async function fit(engine: Engine, network: Network, scores: readonly string[], 
   });
   progress.end();
   return fits;
-}
-
-function largest(logits: Float32Array, classes: number): Int32Array {
-  return Int32Array.from({ length: logits.length / classes }, (_, n) => {
-    const row = logits.subarray(n * classes, (n + 1) * classes);
-    return row.indexOf(row.reduce((a, b) => Math.max(a, b)));
-  });
 }

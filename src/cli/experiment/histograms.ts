@@ -63,8 +63,9 @@ function tableOf(
     head: ['set', ...methods.map((name) => METHODS[name].label)],
     rows: names.map((set, i) => [
       { text: i === 0 ? `${set} (in-distribution)` : set },
-      ...methods.map((method) => {
-        const { mean, std } = means.find((row) => row.method === method && row.set === set)!;
+      ...methods.map((_, column) => {
+        // By place, since two sets may have one name.
+        const { mean, std } = means[column * names.length + i]!;
         return { text: `${mean.toFixed(3)} ± ${std.toFixed(3)}` };
       }),
     ]),
