@@ -8,7 +8,7 @@ import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { passes } from '../nn/scorer.js';
 import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
-import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { CIFAR_PART, IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { Calibrator } from '../ood/calibrator.js';
 import { findScore } from '../ood/scores.js';
 import { embeddedValidation, embeddedWeights } from './embedded.js';
@@ -41,7 +41,10 @@ export function defineCalibrate(command: Command): void {
       'Choose the threshold of a score, so that it accepts a given fraction of in-distribution images, and write it with the network as one file, the gate: what "energate check" and Detector.load take.\nWithout --weights and --in, the embedded network on embedded images.',
     )
     .option('--weights <file>', 'the network: .safetensors or a PyTorch file')
-    .option('--in <file>', `in-distribution images that the network was not trained on: ${IMAGE_FORMATS}`)
+    .option(
+      '--in <file>',
+      `in-distribution images that the network was not trained on: ${IMAGE_FORMATS}; ${CIFAR_PART.test}`,
+    )
     .option('--accept <fraction>', 'of in-distribution images, how many are to be accepted', fraction, 0.95)
     .option('--score <name>', 'what decides, one of the scores below', 'energy')
     .option('--per-class', 'a threshold for each class that the network may name, instead of one for all')
@@ -79,13 +82,14 @@ async function run(args: Arguments): Promise<void> {
     );
   }
   findScore(args.score);
-  await checkWritable(args.output);
+  const inputs = [args.weights, args.in, args.fit];
+  await checkWritable(args.output, inputs);
   const { accept, score, temperature, epsilon, perClass, quiet } = args;
   const precision = args.precision as Precision;
   // Rounded before anything is measured with it.
   const weights = args.weights ?? embeddedWeights();
   const network = atPrecision(decodeNetwork(await readStateDict(weights), weights, args.normalize), precision);
-  const fitSource = await readFit(network, { ...args, scores: [score] });
+  const fitSource = await readFit(network, { ...args, scores: [score] }, inputs);
   const images = args.in === undefined ? embeddedValidation() : await readImageSet(args.in, { split: 'test' });
   // Refused here rather than after the work, where there are too few.
   new Calibrator(new Float64Array(images.count), { accept });

@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import type { Normalization } from '../kernels/gather-images.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
-import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { CIFAR_PART, IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { formatTable, PROTOCOLS, type Protocol } from '../ood/evaluate.js';
 import { CONVENTIONS } from '../ood/metrics.js';
 import { embeddedTest, embeddedWeights } from './embedded.js';
@@ -43,7 +43,10 @@ export function defineEvaluate(command: Command): void {
       `Accuracy on labelled images, and FPR95, AUROC and AUPR of each score against each out-of-distribution set, with bootstrap intervals, by a named protocol:\n${protocols.join('\n')}`,
     )
     .option('--weights <file>', 'the network (default: the embedded one)')
-    .option('--in <file>', `labelled in-distribution test images: ${IMAGE_FORMATS} (default: the embedded set)`)
+    .option(
+      '--in <file>',
+      `labelled in-distribution test images: ${IMAGE_FORMATS}; ${CIFAR_PART.test} (default: the embedded set)`,
+    )
     .option('--ood <name=file...>', `${OOD_HELP} (default: the embedded families)`, oodSet)
     .option('--protocol <name>', Object.keys(PROTOCOLS).join(', '), 'paper')
     .option('--ood-count <n>', 'use the first n images of each out-of-distribution set alone', positiveInteger)
@@ -86,10 +89,11 @@ async function run(args: Arguments): Promise<void> {
     );
   }
   if (args.ood) requireOodNames(args.ood);
-  if (args.json && args.json !== '-') await checkWritable(args.json);
+  const inputs = [args.weights, args.in, args.fit, ...(args.ood?.values() ?? [])];
+  if (args.json && args.json !== '-') await checkWritable(args.json, inputs);
   const weights = args.weights ?? embeddedWeights();
   const network = decodeNetwork(await readStateDict(weights), weights, args.normalize);
-  const fitSource = await readFit(network, args);
+  const fitSource = await readFit(network, args, inputs);
   const sets = args.in ? await readSets(args.in, args) : embeddedSets(args);
   requireLabels(sets.inDistribution, network.config.classes);
   const engine = await openAnnouncedEngine(args);

@@ -7,7 +7,8 @@ import { decodeFits, encodeFits, type Fits, fitScores, fittedScores, passes, sco
 import { checkWritable, readFileBytes, writeFileAtomic } from '../node/files.js';
 import { readImageSet } from '../node/images.js';
 import { accuracy, evaluate, type NetworkEvaluation, type Protocol } from '../ood/evaluate.js';
-import { findScore, type ScoreOptions } from '../ood/scores.js';
+import { findScore, SCORES, type ScoreOptions } from '../ood/scores.js';
+import type { Scoring } from './options.js';
 import { startProgress } from './progress.js';
 
 /** Accuracy on a labelled set, and metrics against each out-of-distribution set, with a progress bar. */
@@ -63,15 +64,34 @@ export interface FitSource {
   readonly training?: Images;
 }
 
+/** @throws UsageError where an option of scores is given that none of these takes */
+function requireTaken({ scores, temperature, epsilon, fit, saveFit }: Scoring): void {
+  const fitted = fittedScores(Object.keys(SCORES));
+  const options: [flag: string, value: unknown, of: readonly string[]][] = [
+    ['--temperature', temperature, ['energy', 'odin']],
+    ['--epsilon', epsilon, ['odin', 'mahalanobis']],
+    ['--save-fit', saveFit, fitted],
+    ['--fit', fit, fitted],
+  ];
+  for (const [flag, value, of] of options) {
+    if (value === undefined || scores.some((name) => of.includes(name))) continue;
+    throw new UsageError(`${flag} is of ${of.join(', ')}, not of ${scores.join(', ')}: leave it out`);
+  }
+}
+
 /**
  * `--fit` and `--save-fit`, read and checked as far as can be without a GPU.
- * @throws UsageError where a score needs `--fit` and it is missing, or does not hold that score
+ * @param inputs all files that are read, none of which `--save-fit` may name
+ * @throws UsageError where a score needs `--fit` and it is missing, or does not hold that score, and where an option is given
+ * that no score takes
  */
 export async function readFit(
   network: Network,
-  args: { scores: readonly string[]; fit?: string; saveFit?: string; quiet?: true },
+  args: Scoring & { quiet?: true },
+  inputs: readonly (string | undefined)[],
 ): Promise<FitSource> {
   const { scores, fit, saveFit, quiet } = args;
+  requireTaken(args);
   const needed = fittedScores(scores);
   const isFile = fit?.endsWith('.safetensors');
   if (needed.length > 0 && !fit) {
@@ -82,9 +102,9 @@ export async function readFit(
   if (saveFit && (!fit || isFile)) {
     throw new UsageError('--save-fit needs training images to fit on: give them as --fit');
   }
-  if (saveFit) await checkWritable(saveFit);
+  if (saveFit) await checkWritable(saveFit, inputs);
   const source = { scores: needed, saveFit, quiet };
-  if (!fit || needed.length === 0) return { ...source, fits: new Map() };
+  if (!fit) return { ...source, fits: new Map() };
   if (isFile) {
     const fits = decodeFits(await readFileBytes(fit), fit, network);
     const missing = needed.find((name) => !fits.has(name));

@@ -9,7 +9,7 @@ import type { Network } from '../nn/network.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { OPTIMISER, type StepLog, type TrainingData, type TrainingOptions } from '../nn/trainer.js';
 import { readStateDict } from '../node/files.js';
-import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { CIFAR_PART, IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import type { NetworkEvaluation } from '../ood/evaluate.js';
 import { embeddedFinetuning, embeddedTest, embeddedWeights, FINETUNING } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
@@ -51,7 +51,7 @@ export function defineFinetune(command: Command): void {
       `Fine-tune a network with outliers, so that energy tells them apart (Liu et al. 2020), or with Outlier Exposure.\nWithout --weights, --in and --outliers, the embedded network on the embedded images, evaluated before and after; then the defaults are ${EMBEDDED_FLAGS}.`,
     )
     .option('--weights <file>', 'the network: .safetensors or a PyTorch file; its size is read off it')
-    .option('--in <file>', `labelled in-distribution images: ${IMAGE_FORMATS}`)
+    .option('--in <file>', `labelled in-distribution images: ${IMAGE_FORMATS}; ${CIFAR_PART.train}`)
     .option('--outliers <file>', 'outlier images, likewise');
   addOutlierOptions(command, 'energy')
     .option(
@@ -84,7 +84,7 @@ async function finetune(given: Arguments, command: Command): Promise<void> {
     throw new UsageError('--output is missing: where is the fine-tuned network to be saved?');
   requireMargins(args, command);
   const regulariser = regulariserOf(args.loss, args, command);
-  const files = await prepareFiles(args);
+  const files = await prepareFiles(args, [args.weights, args.in, args.outliers]);
   const data = embedded
     ? embeddedFinetuning()
     : { inDistribution: await readImageSet(args.in!), outliers: await readImageSet(args.outliers!) };

@@ -30,7 +30,7 @@ export function defineMetrics(command: Command): void {
 }
 
 async function run(args: Arguments): Promise<void> {
-  if (args.json && args.json !== '-') await checkWritable(args.json);
+  if (args.json && args.json !== '-') await checkWritable(args.json, [args.in, args.ood]);
   const [inScores, oodScores] = await Promise.all([readScores(args.in), readScores(args.ood)]);
   const result = allMetrics(inScores, oodScores);
   const json = `${JSON.stringify(result, null, 2)}\n`;

@@ -7,7 +7,7 @@ import { labelsOf } from '../nn/classifier.js';
 import { decodeNetwork } from '../nn/network-file.js';
 import { passes, scoreSets } from '../nn/scorer.js';
 import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
-import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { CIFAR_PART, IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { openAnnouncedEngine } from './engine.js';
 import { obtainFits, readFit } from './evaluation.js';
 import { addExamples, addQuiet, addScoring, normalization, type Scoring } from './options.js';
@@ -31,10 +31,10 @@ interface ScoreTable {
   readonly label: Int32Array;
 }
 
-const ENCODERS: Readonly<Record<string, (table: ScoreTable) => Uint8Array>> = {
+const ENCODERS: Readonly<Record<string, (table: ScoreTable) => Uint8Array | Iterable<Uint8Array>>> = {
   '.npz': encodeNpz,
-  '.csv': encodeCsv,
-  '.jsonl': encodeJsonLines,
+  '.csv': (table) => encodeLines(csvLines(table)),
+  '.jsonl': (table) => encodeLines(jsonLines(table)),
 };
 
 export function defineScore(command: Command): void {
@@ -43,7 +43,7 @@ export function defineScore(command: Command): void {
       'Score images: logits, the predicted label, and any of the scores below. All are higher for in-distribution images, but energy, which is E = -T logsumexp(f / T) itself and lower.',
     )
     .requiredOption('--weights <file>', 'the network: .safetensors or a PyTorch file')
-    .requiredOption('--images <file>', `images: ${IMAGE_FORMATS}`)
+    .requiredOption('--images <file>', `images: ${IMAGE_FORMATS}; ${CIFAR_PART.test}`)
     .option(
       '--normalize <how>',
       'cifar, none or "r,g,b/r,g,b" (default: what the weights say, else cifar)',
@@ -68,9 +68,10 @@ async function score(args: Arguments): Promise<void> {
   const encode = ENCODERS[extname(args.output)];
   if (!encode)
     throw new UsageError(`--output ${args.output}: give a name that ends in ${Object.keys(ENCODERS).join(', ')}`);
-  await checkWritable(args.output);
+  const inputs = [args.weights, args.images, args.fit];
+  await checkWritable(args.output, inputs);
   const network = decodeNetwork(await readStateDict(args.weights), args.weights, args.normalize);
-  const fitSource = await readFit(network, args);
+  const fitSource = await readFit(network, args, inputs);
   const images = await readImageSet(args.images, { split: 'test' });
   const engine = await openAnnouncedEngine(args);
   const fits = await obtainFits(engine, network, fitSource);
@@ -121,21 +122,36 @@ function encodeNpz({ classes, logits, scores, label }: ScoreTable): Uint8Array {
 
 const rowOf = ({ classes, logits }: ScoreTable, n: number) => [...logits.subarray(n * classes, (n + 1) * classes)];
 
-function encodeCsv(table: ScoreTable): Uint8Array {
-  const header = ['label', ...table.scores.keys(), ...Array.from({ length: table.classes }, (_, k) => `logit_${k}`)];
-  const rows = Array.from(table.label, (label, n) =>
-    [label, ...Array.from(table.scores.values(), (values) => values[n]), ...rowOf(table, n)].join(','),
-  );
-  return new TextEncoder().encode([header.join(','), ...rows, ''].join('\n'));
+function* csvLines(table: ScoreTable): Generator<string> {
+  const logits = Array.from({ length: table.classes }, (_, k) => `logit_${k}`);
+  yield ['label', ...table.scores.keys(), ...logits].join(',');
+  for (const [n, label] of table.label.entries()) {
+    yield [label, ...Array.from(table.scores.values(), (values) => values[n]), ...rowOf(table, n)].join(',');
+  }
 }
 
-function encodeJsonLines(table: ScoreTable): Uint8Array {
-  const rows = Array.from(table.label, (label, n) =>
-    JSON.stringify({
+function* jsonLines(table: ScoreTable): Generator<string> {
+  for (const [n, label] of table.label.entries()) {
+    yield JSON.stringify({
       label,
       ...Object.fromEntries(Array.from(table.scores, ([name, values]) => [name, values[n]])),
       logits: rowOf(table, n),
-    }),
-  );
-  return new TextEncoder().encode([...rows, ''].join('\n'));
+    });
+  }
+}
+
+/** Characters that are encoded together. */
+const PIECE = 2 ** 20;
+
+/** Lines as bytes, in pieces: all of them may be more than a string can hold. */
+export function* encodeLines(lines: Iterable<string>): Generator<Uint8Array> {
+  const encoder = new TextEncoder();
+  let text = '';
+  for (const line of lines) {
+    text += `${line}\n`;
+    if (text.length < PIECE) continue;
+    yield encoder.encode(text);
+    text = '';
+  }
+  yield encoder.encode(text);
 }

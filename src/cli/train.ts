@@ -7,7 +7,7 @@ import type { Normalization } from '../kernels/gather-images.js';
 import { type Network, parameterCount } from '../nn/network.js';
 import { OPTIMISER, type StepLog, type TrainingOptions } from '../nn/trainer.js';
 import { wideResNet } from '../nn/wide-resnet.js';
-import { IMAGE_FORMATS, readImageSet } from '../node/images.js';
+import { CIFAR_PART, IMAGE_FORMATS, readImageSet } from '../node/images.js';
 import { embeddedOutliers, embeddedTraining } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
 import { addExamples, normalization, positiveInteger } from './options.js';
@@ -37,7 +37,7 @@ export function defineTrain(command: Command): void {
     .description(
       'Train a WideResNet from scratch by the protocol of the paper: SGD with Nesterov momentum 0.9, weight decay 5e-4 and a cosine schedule; with outliers too, by any loss of finetune.',
     )
-    .option('--data <file>', `labelled images: ${IMAGE_FORMATS} (default: the embedded set)`)
+    .option('--data <file>', `labelled images: ${IMAGE_FORMATS}; ${CIFAR_PART.train} (default: the embedded set)`)
     .option('--depth <n>', 'depth, 6n + 4', positiveInteger, 16)
     .option('--width <n>', 'width factor', positiveInteger, 1)
     .option(
@@ -66,7 +66,7 @@ export function defineTrain(command: Command): void {
 
 async function train(args: Arguments, command: Command): Promise<void> {
   const regulariser = outlierTerm(args, command);
-  const files = await prepareFiles(args);
+  const files = await prepareFiles(args, [args.data, args.outliers]);
   const set: Images = args.data ? await readImageSet(args.data) : embeddedTraining();
   const options: TrainingOptions = {
     steps: stepsOf(args, set.count, DEFAULTS.epochs),

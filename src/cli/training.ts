@@ -64,7 +64,7 @@ export function addTrainingOptions(command: Command, defaults: { epochs: number;
     .option('--log <file>', 'write the figures of every step, a line of JSON each')
     .option(
       '--checkpoint <dir>',
-      'save the state of the run here, every minute and on Ctrl-C (default: on Ctrl-C alone, in OUTPUT.checkpoint; with --resume, there)',
+      'save the state of the run here, every minute and on Ctrl-C (default: the folder of --resume; else OUTPUT.checkpoint, on Ctrl-C alone)',
     )
     .option('--resume <dir>', 'go on from what --checkpoint or Ctrl-C saved, to the same bytes as without a stop')
     .option('--json', 'print the result as JSON');
@@ -115,12 +115,16 @@ export interface RunFiles {
   readonly checkpoint: { readonly folder: string; readonly regular: boolean };
 }
 
-/** Where a run's files go, found writable before anything is computed; nothing is left behind by that. */
+/**
+ * Where a run's files go, found writable before anything is computed; nothing is left behind by that.
+ * @param inputs the files that are read, none of which may be written
+ */
 export async function prepareFiles(
   args: Pick<TrainingArguments, 'output' | 'log' | 'checkpoint' | 'resume'>,
+  inputs: readonly (string | undefined)[],
 ): Promise<RunFiles> {
-  await checkWritable(args.output);
-  if (args.log) await checkAppendable(args.log);
+  await checkWritable(args.output, inputs);
+  if (args.log) await checkAppendable(args.log, inputs);
   const folder = args.checkpoint ?? args.resume ?? `${args.output}.checkpoint`;
   const made = await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
     const reason = error.code === 'EEXIST' ? 'a file has that name' : error.message;

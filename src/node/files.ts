@@ -13,15 +13,15 @@ export async function readFileBytes(path: string): Promise<Uint8Array> {
 }
 
 /**
- * Writes a file whole or not at all: beside its place first, flushed to the disk, then renamed.
+ * Writes a file, in one piece or several, whole or not at all: beside its place first, flushed to the disk, then renamed.
  * @throws {DataError} if it cannot be written; what was there before is then untouched.
  */
-export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeFileAtomic(path: string, bytes: Uint8Array | Iterable<Uint8Array>): Promise<void> {
   const temporary = temporaryFor(path);
   try {
     const file = await open(temporary, 'wx');
     try {
-      await file.writeFile(bytes);
+      for (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) await file.writeFile(piece);
       await file.sync();
     } finally {
       await file.close();
@@ -36,10 +36,11 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
 /**
  * Finds out, before long work, whether {@link writeFileAtomic} could write `path`: by making and removing a file beside it,
  * since permissions alone do not tell (read-only and virtual file systems, quotas).
+ * @param inputs files that are read, none of which it may be
  * @throws {DataError} if not.
  */
-export async function checkWritable(path: string): Promise<void> {
-  await requireRegular(path);
+export async function checkWritable(path: string, inputs: Inputs = []): Promise<void> {
+  await requireFree(path, inputs);
   const temporary = temporaryFor(path);
   try {
     const file = await open(temporary, 'wx');
@@ -52,10 +53,11 @@ export async function checkWritable(path: string): Promise<void> {
 
 /**
  * Finds out, before long work, whether `path` could be written in place, as a log is. It stays as it was.
+ * @param inputs as {@link checkWritable}
  * @throws {DataError} if not.
  */
-export async function checkAppendable(path: string): Promise<void> {
-  const existed = await requireRegular(path);
+export async function checkAppendable(path: string, inputs: Inputs = []): Promise<void> {
+  const existed = await requireFree(path, inputs);
   try {
     const file = await open(path, 'a');
     await file.close();
@@ -66,14 +68,23 @@ export async function checkAppendable(path: string): Promise<void> {
   }
 }
 
-/** Whether the path exists. @throws {DataError} if it is something that cannot be replaced by a file. */
-async function requireRegular(path: string): Promise<boolean> {
+/** Files that a command reads, some of which may not be given. */
+type Inputs = readonly (string | undefined)[];
+
+/** Whether the path exists. @throws {DataError} if it is something that cannot be replaced by a file, or is read. */
+async function requireFree(path: string, inputs: Inputs): Promise<boolean> {
   const existing = await stat(path).catch(() => undefined);
   if (existing && !existing.isFile()) {
     const kind = existing.isDirectory() ? 'a folder' : 'not a regular file';
     throw new DataError(`cannot write ${path}: it is ${kind}; give the name of a file`);
   }
-  return existing !== undefined;
+  if (!existing) return false;
+  const place = await realpath(path);
+  for (const input of inputs) {
+    if (input === undefined || (await realpath(input).catch(() => undefined)) !== place) continue;
+    throw new DataError(`cannot write ${path}: it is read, as ${input}; give the name of another file`);
+  }
+  return true;
 }
 
 /** A weight file, by its content: safetensors or PyTorch. @throws {DataError} if it cannot be read, or is neither. */

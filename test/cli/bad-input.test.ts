@@ -134,6 +134,18 @@ it.each(Object.keys(good))('%s gets as far as the GPU where nothing is wrong', a
 describe('finetune', () => {
   it.each<[string, Options, number, RegExp]>([
     [
+      'its outliers as its log',
+      { log: '@out.npz' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
+    [
+      'its images as its output',
+      { output: '@in.npz' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
+    [
       'no such weights',
       { weights: '@none.pt' },
       1,
@@ -300,6 +312,12 @@ describe('finetune', () => {
 
 describe('train', () => {
   it.each<[string, Options, number, RegExp]>([
+    [
+      'its images as its output',
+      { output: '@in.npz' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
     ['images without labels', { data: '@unlabelled.npz' }, 1, /unlabelled\.npz has no labels; add/],
     [
       'a single class',
@@ -330,6 +348,36 @@ describe('train', () => {
 describe('score', () => {
   it.each<[string, Options, number, RegExp]>([
     [
+      'its images as its output',
+      { images: '@in.npz', output: '@in.npz' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
+    [
+      'a temperature of scores that have none',
+      { scores: 'msp', temperature: '5' },
+      2,
+      /^--temperature is of energy, odin, not of msp: leave it out$/,
+    ],
+    [
+      'an input step of scores that have none',
+      { scores: 'energy', epsilon: '0.01' },
+      2,
+      /^--epsilon is of odin, mahalanobis, not of energy: leave it out$/,
+    ],
+    [
+      'a fit to be saved of scores that learn nothing',
+      { scores: 'energy', fit: '@in.npz', 'save-fit': '@fit.safetensors' },
+      2,
+      /^--save-fit is of mahalanobis, knn, .*, not of energy: leave it out$/,
+    ],
+    [
+      'a fit that no score needs',
+      { scores: 'energy', fit: '@in.npz' },
+      2,
+      /^--fit is of mahalanobis, .*: leave it out$/,
+    ],
+    [
       'an unknown kind of output',
       { output: '@scores.xlsx' },
       2,
@@ -347,6 +395,12 @@ describe('score', () => {
 
 describe('evaluate', () => {
   it.each<[string, Options, number, RegExp]>([
+    [
+      'an out-of-distribution set as its result',
+      { json: '@out.npz' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
     ['images without labels', { in: '@unlabelled.npz' }, 1, /unlabelled\.npz has no labels/],
     [
       'a label that is no class',
@@ -391,6 +445,42 @@ describe('evaluate', () => {
 
 describe('calibrate', () => {
   it.each<[string, Options, number, RegExp]>([
+    [
+      'its images as its output',
+      { output: '@in.npz' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
+    [
+      'its images as its fit',
+      { score: 'knn', fit: '@out.npz', 'save-fit': '@in.npz' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
+    [
+      'a temperature of scores that have none',
+      { score: 'msp', temperature: '5' },
+      2,
+      /^--temperature is of energy, odin, not of msp: leave it out$/,
+    ],
+    [
+      'an input step of scores that have none',
+      { score: 'energy', epsilon: '0.01' },
+      2,
+      /^--epsilon is of odin, mahalanobis, not of energy: leave it out$/,
+    ],
+    [
+      'a fit to be saved of scores that learn nothing',
+      { score: 'energy', fit: '@in.npz', 'save-fit': '@fit.safetensors' },
+      2,
+      /^--save-fit is of mahalanobis, knn, .*, not of energy: leave it out$/,
+    ],
+    [
+      'a fit that no score needs',
+      { score: 'energy', fit: '@in.npz' },
+      2,
+      /^--fit is of mahalanobis, .*: leave it out$/,
+    ],
     ['no output', { output: undefined }, 2, /^required option '--output <file>' not specified; see energate calib/],
     ['an output in no folder', { output: '@none/g.energate' }, 1, /^cannot write .*there is no such/],
     [

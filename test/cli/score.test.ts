@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeLines } from '../../src/cli/score.js';
 import { toFloat32 } from '../../src/formats/array.js';
 import { type Npz, readNpz } from '../../src/formats/npz.js';
 import { energy } from '../../src/ood/scores.js';
@@ -10,6 +11,13 @@ import { inProcess, npzOf, WEIGHTS, workspace } from './support/workspace.js';
 const { path } = workspace();
 const args = (name: string) => ['score', '--weights', WEIGHTS, '--images', path('in.npz'), '--output', path(name)];
 const COUNT = 18;
+
+it('lines are encoded in pieces, none near what a string can hold', () => {
+  const lines = Array.from({ length: 300 }, (_, n) => String(n).repeat(10_000));
+  const pieces = [...encodeLines(lines)];
+  expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(2e6);
+  expect(Buffer.concat(pieces).toString()).toBe(lines.map((line) => `${line}\n`).join(''));
+});
 
 describe('score', () => {
   let result: Result;

@@ -35,6 +35,8 @@ describe('writeFileAtomic', () => {
     await writeFileAtomic(path, bytes);
     await writeFileAtomic(path, Uint8Array.of(9));
     expect([...(await readFile(path))]).toEqual([9]);
+    await writeFileAtomic(path, [Uint8Array.of(1, 2), Uint8Array.of(3)]);
+    expect([...(await readFile(path))]).toEqual([1, 2, 3]);
     expect(await readdir(folder)).toEqual(['out']);
   });
 
@@ -62,6 +64,20 @@ describe('checkWritable', () => {
     await expectRefusal(checkWritable(join(folder, 'file', 'out')), /a part of its path is a file/);
     await expectRefusal(checkWritable('/dev/null'), /it is not a regular file/);
     await expectRefusal(checkWritable('/proc/out'), /cannot write \/proc\/out: /);
+  });
+});
+
+describe('an output that is an input', () => {
+  it('is refused, by whatever name', async () => {
+    await writeFile(join(folder, 'in'), bytes);
+    await symlink('in', join(folder, 'link'));
+    const inputs = [undefined, join(folder, 'none'), join(folder, 'in')];
+    for (const name of ['in', 'link']) {
+      await expectRefusal(checkWritable(join(folder, name), inputs), /cannot write .*: it is read, as .*in; give/);
+      await expectRefusal(checkAppendable(join(folder, name), inputs), /cannot write .*: it is read, as .*in; give/);
+    }
+    await checkWritable(join(folder, 'none'), inputs);
+    await checkAppendable(join(folder, 'out'), inputs);
   });
 });
 
