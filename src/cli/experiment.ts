@@ -168,7 +168,9 @@ async function experiment(name: string, given: Arguments, command: Command, sign
   else console.log(`${[markdown(table), ...outcome.report.notes].join('\n\n')}\n\n${path('html')}: the report`);
 }
 
+/** Options of fine-tuning alone. */
 const TUNING_OPTIONS = ['mIn', 'mOut', 'epochs', 'steps', 'batch', 'outlierBatch', 'lr', 'dropout'];
+
 const EXTENSIONS = ['json', 'csv', 'md', 'html'] as const;
 
 async function makeFolder(folder: string): Promise<void> {

@@ -130,7 +130,7 @@ export async function prepareFiles(
     const reason = error.code === 'EEXIST' ? 'a file has that name' : error.message;
     throw new DataError(`cannot make the folder for checkpoints, ${folder}: ${reason}; give another --checkpoint`);
   });
-  await checkWritable(join(folder, CHECKPOINT_FILE));
+  await checkWritable(join(folder, CHECKPOINT_FILE), inputs);
   if (made) await rm(made, { recursive: true });
   return {
     output: args.output,

@@ -134,6 +134,12 @@ it.each(Object.keys(good))('%s gets as far as the GPU where nothing is wrong', a
 describe('finetune', () => {
   it.each<[string, Options, number, RegExp]>([
     [
+      'its weights as its checkpoint',
+      { weights: '@run/checkpoint.safetensors', checkpoint: '@run' },
+      1,
+      /^cannot write .*: it is read, as .*; give the name of another file$/,
+    ],
+    [
       'its outliers as its log',
       { log: '@out.npz' },
       1,

@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { data, reference } from '../support/training.js';
-import { energate } from './support/run.js';
+import { CLI, energate, start } from './support/run.js';
 import { inProcess, WEIGHTS, workspace } from './support/workspace.js';
 
 const { path } = workspace();
@@ -135,6 +135,14 @@ describe('check', () => {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(bad).toEqual({ image: path('broken.png'), error: expect.stringContaining('is not a picture') });
     expect(good).toMatchObject({ image: path(nameOf(0)), accepted: true });
+  });
+
+  it('--strict exits with 3 where nobody reads what it prints, too', async () => {
+    const refused = pictures.find((n) => !isAccepted(n))!;
+    const gate = path('gate.energate');
+    const { child, result } = start(CLI, ['check', '--strict', '--quiet', '--gate', gate, path(nameOf(refused))]);
+    child.stdout!.destroy();
+    expect((await result).code).toBe(3);
   });
 
   it('as a program of its own, with --strict, ends with 0 where all were accepted', async () => {
