@@ -26,12 +26,13 @@ export function distance(found: Float32Array, expected: Float32Array): number {
 export function refusal(
   found: readonly Float32Array[],
   expected: readonly Float32Array[],
-  tolerance: number,
+  tolerances: (result: number) => number,
 ): string | undefined {
   if (found.length !== expected.length) return `${found.length} results instead of ${expected.length}`;
   for (const [i, values] of expected.entries()) {
     if (values.every((value) => value === 0)) return `result ${i} of the reference is all zeros`;
     const far = distance(found[i], values);
+    const tolerance = tolerances(i);
     if (far > tolerance) return `wrong numbers: result ${i} differs by ${far.toExponential(1)} (allowed ${tolerance})`;
   }
   return undefined;

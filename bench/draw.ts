@@ -14,12 +14,16 @@ const COLOURS = {
   'torch-autocast': '#f2a7cf',
 };
 
+const TICKS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000];
+
 /** The results as an SVG: each engine's time against energate's, and its share of the ceiling, case by case. */
 export async function draw(results: Results): Promise<string> {
   const compared = new Set(results.rows.filter((row) => isTime(row) && row.ratio !== undefined).map((row) => row.case));
   const rows = results.rows.filter(isTime).filter((row) => compared.has(row.case));
   const values = rows.map((row) => ({ ...row, times: row.ratio ?? 1, percent: share(row) }));
-  const colours = Object.entries(COLOURS).filter(([name]) => rows.some(({ engine }) => engine === name));
+  const known = Object.keys(COLOURS);
+  const engines = [...new Set(rows.map(({ engine }) => engine))].sort((a, b) => known.indexOf(a) - known.indexOf(b));
+  const colours = engines.map((name) => [name, colourOf(name)] as const);
   const order = [...new Set(rows.map((row) => row.case))];
   const y = { field: 'case', type: 'nominal', sort: order, title: null } as const;
   const colour = {
@@ -56,7 +60,7 @@ export async function draw(results: Results): Promise<string> {
                 field: 'times',
                 type: 'quantitative',
                 scale: { type: 'log' },
-                axis: { values: [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000], format: '~g' },
+                axis: { values: TICKS, format: '~g' },
                 title: "times energate's median",
               },
               color: colour,
@@ -68,13 +72,18 @@ export async function draw(results: Results): Promise<string> {
         ...panel,
         width: 260,
         title: { text: 'share of the ceiling: further right is better', fontWeight: 'normal' },
-        transform: [{ filter: 'isValid(datum.percent)' }],
-        mark: { type: 'point', filled: true, size: 55, opacity: 1 },
-        encoding: {
-          y: { ...y, axis: { labels: false, ticks: false } },
-          x: { field: 'percent', type: 'quantitative', title: '% of the best matrix product, or of a copy' },
-          color: colour,
-        },
+        layer: [
+          { mark: { type: 'rule', color: '#888', strokeDash: [4, 3] }, encoding: { x: { datum: 100 } } },
+          {
+            transform: [{ filter: 'isValid(datum.percent)' }],
+            mark: { type: 'point', filled: true, size: 55, opacity: 1 },
+            encoding: {
+              y: { ...y, axis: { labels: false, ticks: false, maxExtent: 0 } },
+              x: { field: 'percent', type: 'quantitative', title: '% of the best matrix product, or of a copy' },
+              color: colour,
+            },
+          },
+        ],
       },
     ],
     config: { axis: { grid: true, labelLimit: 400 }, legend: { orient: 'bottom' } },
@@ -82,6 +91,9 @@ export async function draw(results: Results): Promise<string> {
   const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' });
   return view.toSVG();
 }
+
+/** Black for an engine that has none yet. */
+const colourOf = (engine: string): string => (COLOURS as Readonly<Record<string, string>>)[engine] ?? '#000000';
 
 const share = ({ ceiling_share }: TimeRow): number | undefined =>
   ceiling_share === undefined ? undefined : 100 * ceiling_share;

@@ -125,6 +125,7 @@ export class EngineProcess {
         settle(() => reject(new Error(`its process cannot be run: ${error.message}`)));
       };
       const timer = setTimeout(() => {
+        this.lastWords = `it took longer than ${PATIENCE / 60_000} minutes`;
         child.kill('SIGKILL');
       }, PATIENCE);
       child.on('message', onMessage);

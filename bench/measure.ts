@@ -2,7 +2,7 @@ import { refusal } from './compare.js';
 import type { EngineProcess } from './engine-process.js';
 import type { RefusedRow, Row, TimeRow } from './results.js';
 import { spread } from './statistics.js';
-import { toleranceOf } from './tolerance.js';
+import { toleranceOf, tolerancesOf } from './tolerance.js';
 import type { Case } from './workloads.js';
 
 /** How long to measure. */
@@ -50,7 +50,11 @@ export async function measure(work: Case, engines: readonly EngineProcess[], pat
       contenders.push(ready.contender);
     } catch (error) {
       rows.push(refused(work, engine, error));
-      if (!expected) return rows;
+    }
+    // Without energate's results there is nothing to check the others' against.
+    if (!expected) {
+      const rest = engines.filter(({ name }) => name !== engine.name);
+      return [...rows, ...rest.map((peer) => refused(work, peer, new Error(`there are no results of ${engine.name}`)))];
     }
   }
 
@@ -70,9 +74,13 @@ export async function measure(work: Case, engines: readonly EngineProcess[], pat
   for (const contender of contenders) {
     if (failed.has(contender)) continue;
     rows.push(timeRow(work, contender));
-    const counts = COUNTED.includes(work.kind) && (await contender.engine.count());
-    if (counts) rows.push({ case: work.name, engine: contender.engine.name, ...counts });
-    await contender.engine.dispose();
+    try {
+      const counts = COUNTED.includes(work.kind) && (await contender.engine.count());
+      if (counts) rows.push({ case: work.name, engine: contender.engine.name, ...counts });
+      await contender.engine.dispose();
+    } catch (error) {
+      rows.push(refused(work, contender.engine, error));
+    }
   }
   const place = (row: Row) => engines.findIndex(({ name }) => name === row.engine);
   return rows.sort((a, b) => place(a) - place(b));
@@ -96,9 +104,9 @@ async function fastest(
     await engine.dispose();
     await engine.prepare(work, setting);
     outputs = await engine.outputs(); // and warm
-    const reason = refusal(outputs, expected ?? outputs, toleranceOf(work, engine.arithmetic));
+    const reason = refusal(outputs, expected ?? outputs, tolerancesOf(work, engine.arithmetic));
     if (reason) wrong[setting] = reason;
-    else times.set(setting, await shortest(engine));
+    else times.set(setting, await timeOf(engine, sampleMs));
   }
   if (times.size === 0) {
     await engine.dispose();
@@ -120,6 +128,14 @@ async function shortest(engine: EngineProcess): Promise<number> {
   return first > 1000 ? first : Math.min(first, await engine.run(1), await engine.run(1));
 }
 
+/** Milliseconds of a run as it will be timed: where it is short, in a sample of many, with one wait for all. */
+async function timeOf(engine: EngineProcess, sampleMs: number): Promise<number> {
+  const one = await shortest(engine);
+  const repeats = await repeatsFor(engine, one, sampleMs);
+  if (repeats === 1) return one;
+  return Math.min(await engine.run(repeats), await engine.run(repeats)) / repeats;
+}
+
 /** How many runs fill a sample, from the time of one (with its wait) and then of several (with one wait for all). */
 async function repeatsFor(engine: EngineProcess, time: number, sampleMs: number): Promise<number> {
   const fitting = (each: number) => Math.max(1, Math.min(MOST_REPEATS, Math.round(sampleMs / each)));
@@ -127,7 +143,7 @@ async function repeatsFor(engine: EngineProcess, time: number, sampleMs: number)
   return first === 1 ? 1 : fitting((await engine.run(first)) / first);
 }
 
-function timeRow(work: Case, { engine, setting, slower, wrong, times }: Contender): TimeRow {
+function timeRow(work: Case, { engine, setting, slower, wrong, times, repeats }: Contender): TimeRow {
   const { ms_median, ...rest } = spread(times);
   const tolerance = toleranceOf(work, engine.arithmetic);
   return {
@@ -138,6 +154,7 @@ function timeRow(work: Case, { engine, setting, slower, wrong, times }: Contende
     ...(Object.keys(wrong).length > 0 && { wrong }),
     ms_median,
     ...rest,
+    repeats,
     ...(work.flops !== undefined && { gflops: work.flops / ms_median / 1e6 }),
     ...(work.bytes !== undefined && { gbs: work.bytes / ms_median / 1e6 }),
   };

@@ -3,6 +3,7 @@ import type { Case } from './workloads.js';
 
 /**
  * Rows with what only the whole run knows: sums of groups, shares of the ceilings, ratios to energate.
+ * @param cases all that there are, whether they ran or not: a group is complete with all of its cases
  * @param apart engines whose ceilings are others than the adapter's in float32: they neither set one nor have a share
  */
 export function complete(rows: readonly Row[], cases: readonly Case[], apart: readonly string[]): Row[] {
@@ -49,7 +50,7 @@ function groupSums(rows: readonly TimeRow[], cases: readonly Case[]): TimeRow[] 
   return sums;
 }
 
-/** Share of the adapter's best matrix product, or of the copy that moves about as many bytes. */
+/** Share of the adapter's best matrix product, or of the copy that moves about as many bytes: kernels may well be faster than either. */
 function shares(times: readonly TimeRow[], work: ReadonlyMap<string, Case>): (row: TimeRow) => number | undefined {
   const best = Math.max(
     ...times.filter((row) => work.get(row.case)?.kind === 'matmul').map(({ gflops = 0 }) => gflops),

@@ -10,6 +10,8 @@ export interface Results {
   readonly toggles: readonly string[];
   readonly versions: Readonly<Record<string, string>>;
   readonly date: string;
+  /** Of this repository; absent where it is none. */
+  readonly commit?: string;
   readonly command: string;
   readonly rows: readonly Row[];
 }
@@ -31,13 +33,15 @@ export interface TimeRow extends Spread {
   readonly tolerance?: number;
   /** The engine's fastest setting, where it has several. */
   readonly setting?: string;
-  /** The other settings' times of one run, in milliseconds. */
+  /** The other settings' times of a run, in milliseconds, as the choice found them. */
   readonly slower?: Readonly<Record<string, number>>;
   /** Settings whose numbers were wrong, and how. */
   readonly wrong?: Readonly<Record<string, string>>;
+  /** Runs a sample: `runs` is the number of samples. A group's row has none. */
+  readonly repeats?: number;
   readonly gflops?: number;
   readonly gbs?: number;
-  /** Of the best matrix product, or of a copy of about as many bytes, in the same run. */
+  /** Of the best matrix product, or of the fastest copy of about as many bytes, in the same run. */
   readonly ceiling_share?: number;
   /** Times as long as energate's median. */
   readonly ratio?: number;

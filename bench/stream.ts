@@ -143,7 +143,7 @@ try {
   const { description, device } = engine.adapter as { description: string; device?: string };
   const results = {
     adapter: device ? `${device}: ${description}` : description,
-    driver: driverOf(),
+    driver: driverOf(engine.adapter),
     date: new Date().toISOString(),
     network: 'WRN-10-1',
     scoring: { images: IMAGES, batch: BATCH },

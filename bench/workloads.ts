@@ -77,7 +77,7 @@ export type Tasks = { [K in Kind]?: (parameters: Workloads[K], setting: string) 
 /** An engine under test, as its worker process sees it. */
 export interface Peer {
   readonly version: string;
-  /** Computes elsewhere than on the adapter, so that the adapter's ceilings are not this engine's. */
+  /** Computes elsewhere than on the adapter, or in fewer bits, so that the adapter's ceilings are not this engine's. */
   readonly apart?: boolean;
   /** As `tolerance.ts` names it; float32 where nothing is said. */
   readonly arithmetic?: string;

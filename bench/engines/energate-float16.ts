@@ -11,6 +11,7 @@ export async function open(): Promise<Peer> {
 export function float16Peer(engine: Engine): Peer {
   return {
     version,
+    apart: true,
     arithmetic: 'float16',
     settings: ({ kind }) => (kind === 'score' || kind === 'step' ? [''] : []),
     tasks: {

@@ -9,6 +9,8 @@ import {
   Graph,
   gradients,
   type ImageSet,
+  LOG_WIDTH,
+  lossStatistics,
   matmul,
   Program,
   relu,
@@ -163,27 +165,26 @@ function energyLossTask(engine: Engine, { inCount, outCount, classes }: Workload
   const graph = new Graph();
   const logits = graph.input('logits', [inCount + outCount, classes]);
   const targets = graph.input('labels', [inCount], 'u32');
-  const { gradient, rows } = energyLoss(logits, targets, { inCount, outCount }, REGULARISER);
+  const batch = { inCount, outCount };
+  const { gradient, rows } = energyLoss(logits, targets, batch, REGULARISER);
+  const state = {
+    step: graph.input('step', [4], 'u32'),
+    halted: graph.input('halted', [1], 'u32'),
+    log: graph.input('log', [1, LOG_WIDTH]),
+  };
+  lossStatistics(rows, { ...batch, lambda: LOSS.lambda }, state);
   return graphTask(
     engine,
     graph,
     [
       [logits, scaled(sizeOf(logits.shape), 1, 4)],
       [targets, Uint32Array.from(labels(inCount, classes))],
+      [state.step, Uint32Array.of(1, 0, 0, 0)],
+      [state.halted, Uint32Array.of(0xffffffff)],
     ],
-    [gradient, rows],
-    ([g, figures]) => [g, Float32Array.of(lossOf(figures, inCount, outCount))],
+    [gradient, state.log],
+    ([g, log]) => [g, log.subarray(0, 1)],
   );
-}
-
-/** The mean loss, from the figures of each row: cross-entropy, regulariser, energy, correct. */
-function lossOf(rows: Float32Array, inCount: number, outCount: number): number {
-  let loss = 0;
-  for (let i = 0; i < inCount + outCount; i++) {
-    const count = i < inCount ? inCount : outCount;
-    loss += (rows[4 * i] + LOSS.lambda * rows[4 * i + 1]) / count;
-  }
-  return loss;
 }
 
 function update(engine: Engine, { size }: Workloads['sgd']): Promise<Task> {

@@ -3,16 +3,16 @@ import { distance, refusal, sample } from '../../bench/compare.js';
 import { complete } from '../../bench/report.js';
 import type { Row, TimeRow } from '../../bench/results.js';
 import { spread } from '../../bench/statistics.js';
-import { toleranceOf } from '../../bench/tolerance.js';
+import { toleranceOf, tolerancesOf } from '../../bench/tolerance.js';
 import type { Case } from '../../bench/workloads.js';
 
 const right = Float32Array.of(3, 4);
 
 describe('the check before timing', () => {
   it('takes right numbers', () => {
-    expect(refusal([right.slice()], [right], 0)).toBeUndefined();
+    expect(refusal([right.slice()], [right], () => 0)).toBeUndefined();
     expect(distance(Float32Array.of(3, 4.5), right)).toBeCloseTo(0.1, 12);
-    expect(refusal([Float32Array.of(3, 4.5)], [right], 0.11)).toBeUndefined();
+    expect(refusal([Float32Array.of(3, 4.5)], [right], () => 0.11)).toBeUndefined();
   });
 
   it.each([
@@ -22,17 +22,17 @@ describe('the check before timing', () => {
     ['too short', [Float32Array.of(3)]],
     ['too few results', []],
   ])('refuses %s', (_, found) => {
-    expect(refusal(found, [right], 0.09)).toMatch(/differs by|0 results instead of 1/);
+    expect(refusal(found, [right], () => 0.09)).toMatch(/differs by|0 results instead of 1/);
   });
 
   it('refuses a reference of zeros, which every dead kernel would match', () => {
-    expect(refusal([new Float32Array(2)], [new Float32Array(2)], 1)).toMatch('all zeros');
+    expect(refusal([new Float32Array(2)], [new Float32Array(2)], () => 1)).toMatch('all zeros');
   });
 
   it('finds a wrong channel in a large result', () => {
     const large = new Float32Array(2 ** 22 * 3).fill(1);
     const wrong = large.map((value, i) => (i % 32 === 5 ? 0 : value));
-    expect(refusal([sample(wrong)], [sample(large)], 0.1)).toMatch('differs');
+    expect(refusal([sample(wrong)], [sample(large)], () => 0.1)).toMatch('differs');
   });
 });
 
@@ -49,6 +49,12 @@ describe('the tolerance', () => {
     expect(toleranceOf(product, 'float16')).toBe(0.02);
     expect(toleranceOf(step, 'float16')).toBe(0.3);
     expect(toleranceOf(product, 'bfloat16')).toBeGreaterThan(0.02);
+  });
+
+  it('of a step’s loss is tighter than that of its gradients', () => {
+    expect([0, 1].map(tolerancesOf(step, 'float32'))).toEqual([1e-4, 1e-2]);
+    expect([0, 1].map(tolerancesOf(step, 'float16'))).toEqual([0.01, 0.3]);
+    expect([0, 1].map(tolerancesOf(product, 'float32'))).toEqual([1e-5, 1e-5]);
   });
 
   it('is never tighter than the case’s', () => {
