@@ -9,7 +9,7 @@ import { decodeNetwork } from '../nn/network-file.js';
 import { passes } from '../nn/scorer.js';
 import { checkWritable, readStateDict, writeFileAtomic } from '../node/files.js';
 import { CIFAR_PART, IMAGE_FORMATS, readImageSet } from '../node/images.js';
-import { Calibrator } from '../ood/calibrator.js';
+import { Calibrator, formatPercent } from '../ood/calibrator.js';
 import { findScore } from '../ood/scores.js';
 import { embeddedValidation, embeddedWeights } from './embedded.js';
 import { openAnnouncedEngine } from './engine.js';
@@ -131,16 +131,16 @@ function report(output: string, gate: Gate): string {
       : `${score} at least ${show(calibrator.threshold)}`;
   const bounds = (calibrator: Calibrator) => {
     const { lower, upper } = calibrator.bounds();
-    return `${percent(lower)} to ${percent(upper)}`;
+    return `${formatPercent(lower)} to ${formatPercent(upper)}`;
   };
-  const first = `${basename(output)}: calibrated on ${calibration.scores.length} images to accept ${percent(accept)} of those like them`;
+  const first = `${basename(output)}: calibrated on ${calibration.scores.length} images to accept ${formatPercent(accept)} of those like them`;
   if (!calibration.labels) {
     const further = calibrators[0].predict(FURTHER);
     return [
       first,
       `  accepts ${rule(calibrators[0])}`,
       `  the true rate is ${bounds(calibrators[0])}, with 95 % confidence`,
-      `  of ${FURTHER} further ones it will accept ${percent(further.lower)} to ${percent(further.upper)}, likewise`,
+      `  of ${FURTHER} further ones it will accept ${formatPercent(further.lower)} to ${formatPercent(further.upper)}, likewise`,
     ].join('\n');
   }
   const names = calibrators.map((_, k) => network.classNames?.[k] ?? `class ${k}`);
@@ -153,4 +153,3 @@ function report(output: string, gate: Gate): string {
 }
 
 const show = (value: number) => String(Number(value.toPrecision(5)));
-const percent = (value: number) => `${Number((100 * value).toFixed(2))} %`;

@@ -7,7 +7,7 @@ import { type Decision, Detector } from '../gate/detector.js';
 import { decodeGate } from '../gate/gate-file.js';
 import { fitPicture, type Picture } from '../gate/resize.js';
 import { inParallel, readFileBytes } from '../node/files.js';
-import { CIFAR_PART, filesIn, readImageSet } from '../node/images.js';
+import { CIFAR_PART, cifarFilesIn, readImageSet } from '../node/images.js';
 import { DECODED_AT_ONCE, isPictureName, listPictures, readPicture } from '../node/pictures.js';
 import { openAnnouncedEngine } from './engine.js';
 import { Exit } from './exit.js';
@@ -62,6 +62,8 @@ async function run(paths: readonly string[], args: Arguments): Promise<void> {
   const detector = await Detector.of(engine, gate, { batch: size });
   const count = { accepted: 0, refused: 0, unreadable: 0 };
   for await (const answers of answersOf(detector, sources, size)) {
+    // Nobody reads on, as behind `| head`, and the exit code says nothing of what is left.
+    if (process.stdout.errored && !args.strict) break;
     for (const { image, decision, error } of answers) {
       if (error) {
         count.unreadable++;
@@ -85,7 +87,7 @@ async function run(paths: readonly string[], args: Arguments): Promise<void> {
 
 async function open(path: string): Promise<Source> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
-  if (isFolder ? !looksLikeCifar(await filesIn(path)) : isPictureName(path)) {
+  if (isFolder ? !looksLikeCifar(await cifarFilesIn(path)) : isPictureName(path)) {
     const pictures = await listPictures(path);
     return { pictures, count: pictures.length };
   }
@@ -192,8 +194,7 @@ function textLine(image: string, { accepted, label, className, energy, pValue }:
     accepted ? 'accepted' : 'REFUSED ',
     `p ${pValue.toFixed(4)}`,
     `energy ${energy.toFixed(3).padStart(8)}`,
-    // A name from the gate's file: it must not end the line, nor talk to the terminal.
-    (className?.replace(/\p{C}/gu, '?') ?? `class ${label}`).padEnd(12),
+    (className ?? `class ${label}`).padEnd(12),
     image,
   ].join('  ');
 }

@@ -67,9 +67,11 @@ export interface FitSource {
 /** @throws UsageError where an option of scores is given that none of these takes */
 function requireTaken({ scores, temperature, epsilon, fit, saveFit }: Scoring): void {
   const fitted = fittedScores(Object.keys(SCORES));
+  const taking = (option: keyof ScoreOptions) =>
+    Object.keys(SCORES).filter((name) => SCORES[name]!.options?.includes(option));
   const options: [flag: string, value: unknown, of: readonly string[]][] = [
-    ['--temperature', temperature, ['energy', 'odin']],
-    ['--epsilon', epsilon, ['odin', 'mahalanobis']],
+    ['--temperature', temperature, taking('temperature')],
+    ['--epsilon', epsilon, taking('epsilon')],
     ['--save-fit', saveFit, fitted],
     ['--fit', fit, fitted],
   ];

@@ -138,15 +138,16 @@ async function experiment(name: string, given: Arguments, command: Command, sign
   const embedded = isEmbedded(given);
   const args = embedded ? embeddedTuning(given, command) : given;
   const grid = gridOf(name, args, embedded);
+  const unused = fineTunes(name, givenRoles(args)) ? undefined : firstGiven(command, TUNING_OPTIONS);
+  if (unused) throw new UsageError(`${unused} is of fine-tuning, which is not done here: leave it out`);
   const draw = await loadDrawing();
   const folder = args.output ?? `experiment-${name}`;
   await makeFolder(folder);
   const path = (extension: string) => join(folder, `${name}.${extension}`);
-  for (const extension of EXTENSIONS) await checkWritable(path(extension));
+  const read = [args.weights, args.tuned, args.oeTuned, args.in, args.train, args.outliers];
+  for (const extension of EXTENSIONS) await checkWritable(path(extension), read);
 
   const inputs = await readInputs(args);
-  const unused = fineTunes(name, inputs) ? undefined : firstGiven(command, TUNING_OPTIONS);
-  if (unused) throw new UsageError(`${unused} is of fine-tuning, which is not done here: leave it out`);
   const memory = new FolderMemory(join(folder, 'cache'));
   const context = await contextOf(name, inputs, args, { memory, grid, signal });
   const engine = await openAnnouncedEngine(args);
@@ -193,8 +194,12 @@ function gridOf(name: string, { mIn, mOut }: Arguments, embedded: boolean): Cont
 }
 
 /** Whether networks have to be fine-tuned for it that are not given. */
-const fineTunes = (name: string, { networks }: Inputs): boolean =>
-  name === 'margins' || EXPERIMENTS[name]!.networks.some((role) => !networks.has(role));
+const fineTunes = (name: string, given: ReadonlySet<Role>): boolean =>
+  name === 'margins' || EXPERIMENTS[name]!.networks.some((role) => !given.has(role));
+
+/** The networks that are given. */
+const givenRoles = ({ tuned, oeTuned }: Arguments): ReadonlySet<Role> =>
+  new Set<Role>([...(tuned ? (['tuned'] as const) : []), ...(oeTuned ? (['oe'] as const) : [])]);
 
 async function contextOf(
   name: string,
@@ -211,7 +216,7 @@ async function contextOf(
   const data = validation?.data ?? tuningData(inputs);
   const tuner = data && (await tunerOf(base, data, args, { folder: memory.folder, quiet }));
   const pair = { mIn: grid.mIn[0]!, mOut: grid.mOut[0]! };
-  if (data && tuner && fineTunes(name, inputs)) {
+  if (data && tuner && fineTunes(name, givenRoles(args))) {
     checkTraining(base, data, { ...tuner.options, regulariser: { kind: 'energy', ...pair, lambda: 0 } });
   }
   return {
@@ -245,7 +250,7 @@ async function provenance(
   const { depth, width, classes } = inputs.networks.get('base')!.config;
   const wrn = `WRN-${depth}-${width}, ${classes} classes, ${parameterCount(inputs.networks.get('base')!.config)} parameters`;
   const { steps, batch, outlierBatch, learningRate, dropout } = tuner?.options ?? {};
-  const wasTuned = tuner && fineTunes(name, inputs);
+  const wasTuned = tuner && fineTunes(name, new Set(inputs.networks.keys()));
   const tuning = `${steps} steps of ${batch} labelled and ${outlierBatch} outlier images, learning rate ${learningRate}, dropout ${dropout}${name === 'margins' ? '' : `, margins ${margins.mIn} and ${margins.mOut}`}`;
   const facts: [string, string][] = [
     ['Command', commandLine(name, command)],

@@ -60,7 +60,7 @@ const COMMANDS: Readonly<Record<string, { summary: string; load(): Promise<(comm
   },
 };
 
-/** Runs the command that `args` name. @returns the exit code: 2 for usage, 1 for failure, 130 after Ctrl-C. */
+/** Runs the command that `args` name. @returns the exit code: 2 for usage, 1 for failure, 3 for `check --strict`, 130 after Ctrl-C (128 and the signal's number). */
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Command('energate')
     .description('Train, fine-tune and score image classifiers that know when an input is out of distribution.')

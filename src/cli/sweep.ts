@@ -84,7 +84,7 @@ async function sweep(given: Arguments, command: Command, signal: AbortSignal): P
   const pairs = pairsOf(args.mIn ?? grid.mIn, args.mOut ?? grid.mOut);
   await mkdir(args.output, { recursive: true }).catch(() => {});
   const path = (name: string) => join(args.output, name);
-  await checkWritable(path('sweep.json'));
+  for (const name of FILES) await checkWritable(path(name), [args.weights, args.in, args.outliers]);
   const weights = args.weights ?? embeddedWeights();
   const base = decodeNetwork(await readStateDict(weights), weights, args.normalize);
   const { data, held } = await readData(args, embedded);
@@ -116,6 +116,9 @@ async function sweep(given: Arguments, command: Command, signal: AbortSignal): P
   if (args.json) process.stdout.write(json);
   else console.log(`${markdown(table)}\n\n${path('best.safetensors')}: m_in ${mIn}, m_out ${mOut}: ${CHOICE}`);
 }
+
+/** What a sweep writes into its folder. */
+const FILES = ['sweep.md', 'sweep.csv', 'sweep.json', 'best.safetensors'] as const;
 
 async function readData(args: Arguments, embedded: boolean) {
   if (embedded) return { data: embeddedFinetuning(), held: embeddedValidation() };

@@ -288,12 +288,16 @@ async function startLog(path: string, step: number): Promise<void> {
 
 async function extendLog(path: string, logs: readonly StepLog[]): Promise<void> {
   const lines = logs.map((entry) => `${JSON.stringify(logLine(entry))}\n`);
-  await appendFile(path, lines.join('')).catch(cannotWrite(path));
+  await appendFile(path, lines.join('')).catch(
+    cannotWrite(path, `; the figures of step ${logs[0]?.step} to ${logs.at(-1)?.step} are not in it`),
+  );
 }
 
-const cannotWrite = (path: string) => (error: unknown) => {
-  throw new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error });
-};
+const cannotWrite =
+  (path: string, lacking = '') =>
+  (error: unknown) => {
+    throw new DataError(`cannot write ${path}: ${reason(error)}${lacking}`, { cause: error });
+  };
 
 /** The step that a line of a log is of; none for what is left of a line where a run was killed. */
 function stepIn(line: string): number {

@@ -71,8 +71,8 @@ function whole(set: ImageProperties, count: number, bytes: Uint8Array): Uint8Arr
 /** All of it in memory. @throws {DataError} if it cannot be read. */
 export async function loadImages(images: Images): Promise<ImageSet> {
   if (isInMemory(images)) return images;
-  const { read, gather: _, ...properties } = images;
-  return { ...properties, images: await read(0, images.count) };
+  const { read: _, gather: __, ...properties } = images;
+  return { ...properties, images: await readImages(images, 0, images.count) };
 }
 
 const SIZE = 32;
@@ -230,14 +230,20 @@ export function requireLabels(set: ImageProperties, classes: number): Int32Array
 /** What to call a set in messages. */
 export const sourceOf = ({ source, name }: ImageProperties): string => source ?? name;
 
-/** The images that `indices` name, in that order, with their labels: copies where the set is in memory. */
+/**
+ * The images that `indices` name, in that order, with their labels: copies where the set is in memory.
+ * @throws {DataError} where its bytes are too few.
+ */
 export function pickImages(set: Images, indices: Uint32Array): Images {
   const { labels, height, width } = set;
   const properties = {
     count: indices.length,
     ...(labels && { labels: Int32Array.from(indices, (index) => labels[index]!) }),
   };
-  if (isInMemory(set)) return { ...set, ...properties, images: rowsOf(set.images, indices, height * width * 3) };
+  if (isInMemory(set)) {
+    const bytes = whole(set, set.count, set.images);
+    return { ...set, ...properties, images: rowsOf(bytes, indices, height * width * 3) };
+  }
   return readByNumber({ ...set, ...properties }, (rows) => set.gather(rows.map((row) => indices[row]!)));
 }
 

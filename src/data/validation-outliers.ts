@@ -47,7 +47,8 @@ const MAKERS = {
     let order = random.shuffle(patches);
     while (order.every((from, to) => from === to)) order = random.shuffle(patches);
     const [tall, wide] = [Math.floor(height / JIGSAW), Math.floor(width / JIGSAW)];
-    const made = image.slice();
+    // A Buffer's slice would be no copy.
+    const made = new Uint8Array(image);
     for (let y = 0; y < tall * JIGSAW; y++) {
       for (let x = 0; x < wide * JIGSAW; x++) {
         const from = order[Math.floor(y / tall) * JIGSAW + Math.floor(x / wide)]!;

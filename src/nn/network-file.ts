@@ -56,7 +56,8 @@ function readClassNames(metadata: Record<string, string>, fileName: string): str
   if (!Array.isArray(value) || !value.every((name) => typeof name === 'string')) {
     throw new DataError(`${fileName}: its metadata's class_names is not a list of names: write the file again`);
   }
-  return value;
+  // Where they are printed they must not end the line, nor talk to the terminal.
+  return value.map((name) => name.replace(/\p{Cc}/gu, '?'));
 }
 
 function parse(text: string | undefined, fileName: string, field: string): unknown {

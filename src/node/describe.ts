@@ -15,6 +15,7 @@ import { decodeGate } from '../gate/gate-file.js';
 import { decodeCheckpoint } from '../nn/checkpoint.js';
 import { parameterCount } from '../nn/network.js';
 import { decodeNetwork } from '../nn/network-file.js';
+import { formatPercent } from '../ood/calibrator.js';
 import { readFileBytes } from './files.js';
 import { openPacked, readImageSet, readNpyFileHeader, readStart } from './images.js';
 
@@ -170,7 +171,7 @@ async function describeGate(bytes: Uint8Array, path: string): Promise<Descriptio
   const { network, score, accept, precision, calibration } = await decodeGate(bytes, path);
   const { depth, width, classes } = network.config;
   return {
-    what: `${path}: a gate by ${score}, which accepts ${Number((100 * accept).toFixed(2))} % of in-distribution images`,
+    what: `${path}: a gate by ${score}, which accepts ${formatPercent(accept)} of in-distribution images`,
     format: 'safetensors',
     network: `WRN-${depth}-${width} of ${classes} classes, ${precision}`,
     calibrated_on: `${calibration.scores.length} images${calibration.labels ? ', each class by itself' : ''}`,

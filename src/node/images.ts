@@ -98,25 +98,25 @@ async function openNpy(path: string): Promise<ImageSource> {
   return imageSourceFromNpy(header, (offsets, length) => readRanges(path, offsets, length), path);
 }
 
-/** The names of the files in a folder, without its subfolders. @throws {DataError} if it cannot be read. */
-export async function filesIn(folder: string): Promise<string[]> {
+/** The names of CIFAR's files that a folder has. @throws {DataError} if it cannot be read. */
+export async function cifarFilesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error) => {
     throw new DataError(`cannot read ${folder}: ${reason(error)}`, { cause: error });
   });
   const names: string[] = [];
   for (const entry of entries) {
-    if (!(await isFolder(entry, join(folder, entry.name)))) names.push(entry.name);
+    // A subfolder may be called so.
+    if (!cifarFileNames.includes(entry.name) || (await isFolder(entry, join(folder, entry.name)))) continue;
+    names.push(entry.name);
   }
   return names;
 }
 
 async function readFolder(path: string, split: Split, inMemory: number): Promise<Images> {
-  const names = await filesIn(path);
+  const names = await cifarFilesIn(path);
   if (!looksLikeCifar(names)) return imagesFromPictures(await listPictures(path), path, inMemory);
   const files = new Map<string, Uint8Array>();
-  for (const name of names) {
-    if (cifarFileNames.includes(name)) files.set(name, await readFileBytes(join(path, name)));
-  }
+  for (const name of names) files.set(name, await readFileBytes(join(path, name)));
   return imageSetFromCifar(files, split, path);
 }
 

@@ -2,6 +2,9 @@ import { DataError, UsageError } from '../errors.js';
 import { betaBinomialInterval, betaQuantile } from './beta.js';
 import type { Scores } from './metrics.js';
 
+/** A fraction in percent, to two decimals. */
+export const formatPercent = (fraction: number): string => `${Number((100 * fraction).toFixed(2))} %`;
+
 /** What {@link Calibrator.toJSON} gives: all that a calibrator is. */
 export interface CalibratorState {
   readonly accept: number;
@@ -39,7 +42,7 @@ export class Calibrator {
     this.rank = Math.min(Math.floor((1 - accept) * (sorted.length + 1) + 1e-9), sorted.length);
     if (this.rank < 1) {
       throw new DataError(
-        `${sorted.length} calibration scores are too few to accept ${100 * accept} %; give at least ${Math.ceil(accept / (1 - accept) - 1e-9)}`,
+        `${sorted.length} calibration scores are too few to accept ${formatPercent(accept)}; give at least ${Math.ceil(accept / (1 - accept) - 1e-9)}`,
       );
     }
     this.accept = accept;

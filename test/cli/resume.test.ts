@@ -127,9 +127,13 @@ it('a log that can no longer be written ends the run, its state being saved', as
   expect(ended).toMatchObject({ code: 1, stdout: '' });
   const folder = path('unlogged.safetensors.checkpoint');
   const { step } = checkpointIn(folder).state;
-  expect(said(ended).at(-1)).toBe(
-    `energate: cannot write ${log}: there is no such file or folder; check the path; the state after step ${step} is saved in ${folder}`,
-  );
+  const [message, , ...rest] = said(ended)
+    .at(-1)!
+    .split(/(; the figures of step \d+ to \d+ are not in it)/);
+  expect([message, ...rest]).toEqual([
+    `energate: cannot write ${log}: there is no such file or folder; check the path`,
+    `; the state after step ${step} is saved in ${folder}`,
+  ]);
 }, 60_000);
 
 it.each([0, 30])(

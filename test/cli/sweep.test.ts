@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { syntheticImages } from '../../src/data/synthetic/index.js';
@@ -95,6 +95,17 @@ describe('sweep', () => {
     const given = more.map((value) => (value.startsWith('@') ? path(value.slice(1)) : value));
     const result = await inProcess(args('refused', ...given));
     expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) });
+  });
+
+  it('does not write over the network that it starts from', async () => {
+    mkdirSync(path('again'));
+    cpSync(WEIGHTS, path('again/best.safetensors'));
+    const result = await inProcess(args('again', '--weights', path('again/best.safetensors')));
+    expect(result).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/best\.safetensors: it is read, as /),
+    });
   });
 
   it('takes all three inputs or none', async () => {

@@ -5,6 +5,8 @@ import {
   type ImageSet,
   imageSetFromCifar,
   imageSetFromNpz,
+  loadImages,
+  pickImages,
   piecesOf,
   readImages,
   requireLabels,
@@ -116,6 +118,8 @@ describe('a set of fewer bytes than it says', () => {
     await expect(gatherImages(short, Uint32Array.of(0))).rejects.toThrow(message);
     await expect(readImages(source, 0, 2)).rejects.toThrow(/gives 10 bytes for 2 images/);
     await expect(gatherImages(source, Uint32Array.of(3))).rejects.toThrow(/gives 10 bytes for 1 images/);
+    await expect(loadImages(source)).rejects.toThrow(/gives 10 bytes for 4 images/);
+    expect(() => pickImages(short, Uint32Array.of(0))).toThrow(message);
   });
 });
 

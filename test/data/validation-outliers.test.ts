@@ -43,6 +43,17 @@ describe.each(VALIDATION_FAMILIES)('%s', (family) => {
     expect(await validationOutliers(family, asSource(sources), { seed: 3, count: 16 }).gather(rows)).toEqual(wanted);
   });
 
+  it('of a source that gives Buffers is the same, and leaves them alone', async () => {
+    const whole = Buffer.from(sources.images);
+    const { images: _, ...properties } = sources;
+    const buffers = {
+      ...properties,
+      read: async (start: number, count: number) => whole.subarray(start * BYTES, (start + count) * BYTES),
+      gather: async (rows: Uint32Array) => Buffer.concat(Array.from(rows, (n) => sourceOf(n))),
+    };
+    expect((await make(family, buffers)).images).toEqual((await make(family)).images);
+  });
+
   it('holds none of the images that it is made from', async () => {
     const originals = Array.from({ length: COUNT }, (_, n) => Buffer.from(sourceOf(n)));
     const made = await make(family);

@@ -100,6 +100,15 @@ describe('a gate file', () => {
     expect((await decodeGate(await encodeGate(other), 'x')).network.config).toEqual({ depth, width, classes });
   });
 
+  it('names classes in printable characters', async () => {
+    const names = ['a\nb', '\u001b[31mc', 'd\u200de', ...Array.from('fghijkl')];
+    const { network: read } = await decodeGate(
+      await encodeGate({ ...gate, network: { ...network, classNames: names } }),
+      'x',
+    );
+    expect(read.classNames?.slice(0, 3)).toEqual(['a?b', '?[31mc', 'd\u200de']);
+  });
+
   it('is refused where there are too few scores for its rate', async () => {
     const few = { ...full, calibration: { scores, labels: new Int32Array(400) } };
     await expect(encodeGate(few)).rejects.toThrow(

@@ -158,6 +158,7 @@ describe('Calibrator', () => {
 
   it('refuses what it cannot calibrate on', () => {
     expect(() => new Calibrator([1, 2, 3], { accept: 0.95 })).toThrow(/3 calibration scores are too few.*at least 19/);
+    expect(() => new Calibrator([1], { accept: 0.57 })).toThrow(/^1 calibration scores are too few to accept 57 %; /);
     expect(() => new Calibrator([1, Number.NaN], { accept: 0.5 })).toThrow(DataError);
     expect(() => new Calibrator([1, 2], { accept: 1 })).toThrow(UsageError);
     expect(() => new Calibrator([1, 2], { accept: 0.5 }).bounds(1)).toThrow(UsageError);

@@ -19,6 +19,7 @@ export function energy(logits: Logits, classes: number, { temperature = 1 }: Ene
 
 export const energyScore: Score = {
   description: 'negative energy, T·logsumexp(f/T) (Liu et al. 2020)',
+  options: ['temperature'],
   score({ logits }, { classes, temperature = 1 }) {
     checkTemperature(temperature);
     return {

@@ -12,6 +12,7 @@ const EPSILON = 0.0014;
  */
 export const mahalanobis: Score = {
   description: 'distance to the nearest class mean under one covariance (Lee et al. 2018; epsilon 0.0014)',
+  options: ['epsilon'],
   uses: 'features',
   labelled: true,
   async fit({ logits, classes, labels }, on) {

@@ -74,6 +74,8 @@ export interface Scoring {
 export interface Score {
   /** One line for `--help`. */
   readonly description: string;
+  /** The options that it takes. */
+  readonly options?: readonly (keyof ScoreOptions)[];
   /** It needs more than logits. */
   readonly uses?: 'features';
   /** What it is fitted on must have labels. */
