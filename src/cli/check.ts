@@ -12,6 +12,7 @@ import { DECODED_AT_ONCE, isPictureName, listPictures, readPicture } from '../no
 import { openAnnouncedEngine } from './engine.js';
 import { Exit } from './exit.js';
 import { addExamples, addQuiet } from './options.js';
+import { isUnheard } from './output.js';
 
 interface Arguments {
   readonly gate: string;
@@ -62,8 +63,8 @@ async function run(paths: readonly string[], args: Arguments): Promise<void> {
   const detector = await Detector.of(engine, gate, { batch: size });
   const count = { accepted: 0, refused: 0, unreadable: 0 };
   for await (const answers of answersOf(detector, sources, size)) {
-    // Nobody reads on, as behind `| head`, and the exit code says nothing of what is left.
-    if (process.stdout.errored && !args.strict) break;
+    // The exit code of --strict is of all of them.
+    if (isUnheard() && !args.strict) break;
     for (const { image, decision, error } of answers) {
       if (error) {
         count.unreadable++;

@@ -1,9 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { data, reference } from '../support/training.js';
-import { CLI, energate, start } from './support/run.js';
+import { CLI, energate, said, start } from './support/run.js';
 import { inProcess, WEIGHTS, workspace } from './support/workspace.js';
 
 const { path } = workspace();
@@ -143,6 +144,17 @@ describe('check', () => {
     const { child, result } = start(CLI, ['check', '--strict', '--quiet', '--gate', gate, path(nameOf(refused))]);
     child.stdout!.destroy();
     expect((await result).code).toBe(3);
+  });
+
+  it('ends soon where nobody reads what it prints', async () => {
+    const folder = path('unreadable');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'a.png'), readFileSync(path(nameOf(0))));
+    for (let n = 0; n < 500; n++) writeFileSync(join(folder, `b${n}.png`), '');
+    const running = start(CLI, ['check', '--quiet', '--gate', path('gate.energate'), folder]);
+    running.child.stdout!.destroy();
+    const unread = said(await running.result).filter((line) => line.includes('is not a picture'));
+    expect(unread.length).toBeLessThan(500);
   });
 
   it('as a program of its own, with --strict, ends with 0 where all were accepted', async () => {
