@@ -118,7 +118,8 @@ async function openFile(chosen: File): Promise<void> {
     const { gate, name } = await openGate(chosen);
     dismiss('file');
     await session.use(gate, name);
-    say(`The gate ${name} is open.`);
+    // Another may have been opened meanwhile.
+    if (session.gate === gate) say(`The gate ${name} is open.`);
   } catch (error) {
     problem('This gate cannot be opened', error);
   }

@@ -16,22 +16,29 @@ export async function readPictures(
   client: EngineClient,
   files: readonly Blob[],
 ): Promise<{ pictures: Shown[]; refused: string[] }> {
-  const read: (Shown | undefined)[] = [];
+  const { read, refused } = await readPixels(client, files);
+  // A URL holds its file until it is revoked: they are made when nothing can fail any more.
+  return { pictures: read.map(({ file, pixels }) => shown(nameOf(file), pixels, URL.createObjectURL(file))), refused };
+}
+
+/** What the network sees of files, in their order. */
+async function readPixels(
+  client: EngineClient,
+  files: readonly Blob[],
+): Promise<{ read: { file: Blob; pixels: Uint8Array }[]; refused: string[] }> {
+  const fitted: (Uint8Array | undefined)[] = [];
   const entries = files.entries();
   const readInTurn = async () => {
-    for (const [i, file] of entries) read[i] = await readPicture(client, file);
+    for (const [i, file] of entries) {
+      const bitmap = await createImageBitmap(file).catch(() => undefined);
+      fitted[i] = bitmap && (await client.call('fit', bitmap));
+    }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, readInTurn));
   return {
-    pictures: read.filter((picture) => picture !== undefined),
-    refused: files.filter((_, i) => !read[i]).map(nameOf),
+    read: files.flatMap((file, i) => (fitted[i] ? [{ file, pixels: fitted[i] }] : [])),
+    refused: files.filter((_, i) => !fitted[i]).map(nameOf),
   };
-}
-
-async function readPicture(client: EngineClient, file: Blob): Promise<Shown | undefined> {
-  const bitmap = await createImageBitmap(file).catch(() => undefined);
-  const pixels = bitmap && (await client.call('fit', bitmap));
-  return pixels && shown(nameOf(file), pixels, URL.createObjectURL(file));
 }
 
 /** What a video shows now, as a picture. */
@@ -46,14 +53,13 @@ export async function readImages(client: EngineClient, files: readonly File[]): 
   const archive = files.find(({ name }) => /\.npz$/i.test(name));
   if (archive && files.length > 1) throw new DataError(`${archive.name} is a set of images: choose it alone`);
   if (archive) return client.call('readSet', new Uint8Array(await archive.arrayBuffer()), archive.name);
-  const { pictures, refused } = await readPictures(client, files);
-  for (const { url } of pictures) URL.revokeObjectURL(url);
+  const { read, refused } = await readPixels(client, files);
   if (refused.length > 0) throw new DataError(`${refused.join(', ')}: not a picture that this browser can read`);
-  const images = new Uint8Array(pictures.length * BYTES);
-  pictures.forEach(({ pixels }, i) => {
+  const images = new Uint8Array(read.length * BYTES);
+  read.forEach(({ pixels }, i) => {
     images.set(pixels, i * BYTES);
   });
-  return { name: 'pictures', images, count: pictures.length, height: 32, width: 32 };
+  return { name: 'pictures', images, count: read.length, height: 32, width: 32 };
 }
 
 /** Images of a set as pictures; labels, where it has any, are their true classes. */

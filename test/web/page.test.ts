@@ -212,6 +212,19 @@ describeIn('the page', (kind) => {
     await page.click('#clear');
   });
 
+  it('says nothing of a camera that is refused after it was switched off', async () => {
+    await page.evaluate(async () => {
+      const { mediaDevices } = navigator;
+      mediaDevices.getUserMedia = async () => {
+        throw new DOMException('', 'NotAllowedError');
+      };
+      for (const what of ['start', 'stop']) document.getElementById(`camera-${what}`)!.click();
+      await new Promise((resolve) => setTimeout(resolve));
+      Reflect.deleteProperty(mediaDevices, 'getUserMedia');
+    });
+    expect(await page.locator('[role=alert]').count()).toBe(0);
+  });
+
   // Firefox delivers no event that is made up for a track.
   it.skipIf(kind.name !== 'Chromium')('says so when the camera breaks off', async () => {
     const camera = await watchCamera(page);

@@ -50,6 +50,19 @@ describe('files that the page is given', () => {
     expect(refused).toEqual(['notes.txt', 'large.png']);
   });
 
+  it('are not held where the engine ends midway', async () => {
+    const made = vi.spyOn(URL, 'createObjectURL');
+    const ending = {
+      call: async (_: 'fit', bitmap: { name: string }) => {
+        if (bitmap.name === '10.png') throw new Error('the device was lost');
+        return client.call('fit', bitmap as unknown as ImageBitmap);
+      },
+    } as unknown as EngineClient;
+    await expect(readPictures(ending, numbered)).rejects.toThrow('the device was lost');
+    expect(made).not.toHaveBeenCalled();
+    made.mockRestore();
+  });
+
   it('are no set of images where they are an .npz file among others', async () => {
     const sets = [file('a.npz', ''), file('b.npz', '')];
     await expect(readImages(client, sets)).rejects.toThrow(/^a\.npz is a set of images: choose it alone$/);

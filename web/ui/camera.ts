@@ -47,7 +47,8 @@ export class Camera {
     try {
       on.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
     } catch (error) {
-      if (this.on === on) this.on = undefined;
+      if (this.on !== on) return;
+      this.on = undefined;
       notify('camera', { title: 'There is no camera to use', text: reasonOf(error as Error) });
       return;
     }
