@@ -9,7 +9,7 @@ import {
   readSafetensors,
   syntheticImages,
 } from '../../src/index.js';
-import { dataOf, type FineTuneOptions, fineTune } from '../../web/engine/fine-tune.js';
+import { dataOf, type FineTuneEvent, type FineTuneOptions, fineTune } from '../../web/engine/fine-tune.js';
 
 const weights = readFileSync(new URL('../../weights/wrn-10-1-shapes.safetensors', import.meta.url));
 const gate: Gate = {
@@ -39,6 +39,15 @@ describe("the page's fine-tuning, before it begins", () => {
     const inDistribution = syntheticImages({ seed: 1, count: 90, split: 'train' });
     await expect(tune({ inDistribution })).rejects.toThrow(/^18 calibration scores are too few.*at least 19$/);
   });
+});
+
+it("the page's fine-tuning computes nothing where it is stopped while the images are drawn", async () => {
+  const stop = new AbortController();
+  const events: FineTuneEvent[] = [];
+  // As the worker hears of it: once drawing lets something in.
+  setTimeout(() => stop.abort());
+  expect(await fineTune(engine, gate, OPTIONS, (event) => events.push(event), stop.signal)).toBeUndefined();
+  expect(events).toEqual([{ phase: 'drawing' }]);
 });
 
 describe("the outliers of the page's fine-tuning", () => {

@@ -283,7 +283,8 @@ describeIn('the page', (kind) => {
       for (const what of ['start', 'stop']) document.getElementById(`tune-${what}`)!.click();
     });
     expect(await leaving()).toBe('asks');
-    await page.waitForFunction(() => document.getElementById('tuned')!.hidden === false);
+    expect(await page.isVisible('#tuned-download')).toBe(true);
+    await page.waitForSelector('#tune-start', { timeout: 60_000 });
     expect(await page.textContent('#tune-phase')).toBe('Stopped before the first step; the gate is as it was.');
     expect(await page.textContent('#gate-name')).toBe('Shapes, fine-tuned');
   });
@@ -321,11 +322,13 @@ describeIn('the page', (kind) => {
       mimeType: '',
       buffer: Buffer.from(fineTuned),
     });
-    await page.waitForFunction(() => document.getElementById('status')!.textContent === 'The gate other is open.');
+    await page.waitForFunction(
+      () => document.getElementById('status')!.textContent === 'The gate other is open.',
+      undefined,
+      { timeout: 60_000 },
+    );
     await page.click('#tune-stop');
-    await page.waitForFunction(() => document.getElementById('tuned')!.hidden === false, undefined, {
-      timeout: 60_000,
-    });
+    await page.waitForSelector('#tune-start', { timeout: 60_000 });
     const steps = Number(/after (\d+) step/.exec((await page.textContent('#tune-phase'))!)![1]);
     expect(steps).toBeGreaterThan(0);
     expect(steps).toBeLessThan(500);
@@ -356,6 +359,23 @@ describeIn('the page', (kind) => {
       await decided(page, 9 + 8 * i);
     }
     await expectAsInNode(await decodeGate(fineTuned, 'download'), 0.995, 8);
+  });
+
+  it('asks before a fine-tuned gate that was not saved is lost to another fine-tuning', async () => {
+    await page.click('#tune-start');
+    await page.waitForSelector('[role=alert]');
+    expect(await page.textContent('[role=alert]')).toMatch(/takes the place of “Shapes, fine-tuned, fine-tuned”/);
+    expect(await page.isVisible('#tune-stop')).toBe(false);
+    await page.evaluate(() => {
+      document.querySelector<HTMLElement>('[role=alert] button')!.click();
+      document.getElementById('tune-stop')!.click();
+    });
+    await page.waitForFunction(
+      () => /^Stopped before/.test(document.getElementById('tune-phase')!.textContent!),
+      undefined,
+      { timeout: 60_000 },
+    );
+    expect(await page.isVisible('#tuned-download')).toBe(true);
   });
 
   it('did nothing that it should not: no error, no request to another origin', () => {

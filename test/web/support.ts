@@ -132,8 +132,10 @@ export async function watchCamera(page: Page) {
 
 /** Until the page has decided about what the camera sees. */
 export const cameraDecided = (page: Page) =>
-  page.waitForFunction(() =>
-    /^(Accepted|Refused): \w+, E −?\d/.test(document.getElementById('camera-decision')!.textContent!),
+  page.waitForFunction(
+    () => /^(Accepted|Refused): \w+, E −?\d/.test(document.getElementById('camera-decision')!.textContent!),
+    undefined,
+    { timeout: 60_000 },
   );
 
 /** Files as if they were dropped on the page. */

@@ -81,11 +81,18 @@ export async function fineTune(
   const data = await dataOf(options, engine.adapter.software ? { probe: 48, calibration: 320 } : FULL);
   // Too few images are found now, not after training.
   new Calibrator(new Float64Array(data.calibration.count), { accept: options.accept });
+  // Drawing lets nothing in: what was asked meanwhile comes now.
+  await new Promise((resolve) => setTimeout(resolve));
+  if (signal.aborted) return undefined;
 
   onEvent({ phase: 'compiling' });
+  /** Nothing where it was stopped while this was compiled. */
   const measure = (step: number, network: Network) =>
-    withDetector(engine, { ...gate, network }, (detector) => probe(detector, data, step, options.accept));
+    withDetector(engine, { ...gate, network }, async (detector) =>
+      signal.aborted ? undefined : probe(detector, data, step, options.accept),
+    );
   const before = await measure(0, gate.network);
+  if (!before || signal.aborted) return undefined;
   onEvent({ probe: before });
   const margins = options.margins ?? proposeMargins(spread(before.inDistribution), spread(before.outliers));
   onEvent({ margins: { mIn: margins.mIn, mOut: margins.mOut } });
@@ -106,9 +113,10 @@ export async function fineTune(
     let next = 0;
     await trainer.run(async (logs) => {
       onEvent({ logs });
-      if (performance.now() < next || trainer.step === options.steps) return;
+      if (signal.aborted || performance.now() < next || trainer.step === options.steps) return;
       const start = performance.now();
-      onEvent({ probe: await measure(trainer.step, await trainer.network()) });
+      const measured = await measure(trainer.step, await trainer.network());
+      if (measured) onEvent({ probe: measured });
       next = performance.now() + Math.max(400, (performance.now() - start) / PROBE_SHARE);
     }, signal);
     if (trainer.step === 0) return undefined;

@@ -7,8 +7,8 @@ import { LossCurve } from '../plots/loss.js';
 import type { Session } from '../session.js';
 import { find, say } from './dom.js';
 import { duration, number, percent, plural } from './format.js';
-import { isEmbedded, saveGate, wasSaved } from './gate-file.js';
-import { notify } from './notices.js';
+import { isEmbedded, saveGate, unsaved } from './gate-file.js';
+import { dismiss, notify } from './notices.js';
 
 /** Margins of the embedded network, as `energate finetune` takes them. */
 const EMBEDDED_MARGINS = { mIn: -13, mOut: -3 };
@@ -60,7 +60,7 @@ export class FineTuning {
       if (this.pair) void saveGate(this.pair.after, this.pair.names.after, session.accept);
     });
     addEventListener('beforeunload', (event) => {
-      if (this.run || (this.pair && !wasSaved(this.pair.after))) event.preventDefault();
+      if (this.run || this.notSaved().length > 0) event.preventDefault();
     });
     this.readInto('outlier-files', 'outliers');
     this.readInto('inside-file', 'inside');
@@ -125,12 +125,16 @@ export class FineTuning {
     }
   }
 
-  private async tune(): Promise<void> {
+  /** @param giveUp whether gates that were not saved may be lost by it */
+  private async tune(giveUp = false): Promise<void> {
     const { gate, name } = this.session;
     const client = this.client();
     if (!gate) return notYet('There is no gate to fine-tune: open one, below.');
     const options = this.options();
     if (!client || !options || this.run) return;
+    // The gate that is fine-tuned stays, as the one before.
+    const lost = this.notSaved().filter((which) => this.pair?.[which] !== gate);
+    if (lost.length > 0 && !giveUp) return this.askFor(lost);
     this.begin(options.steps);
     try {
       const tuned = await client.call('fineTune', gate, options);
@@ -144,9 +148,31 @@ export class FineTuning {
     }
   }
 
+  /** Which gates were fine-tuned here and are lost unless they are saved. */
+  private notSaved(): ('before' | 'after')[] {
+    const { pair } = this;
+    return pair ? (['before', 'after'] as const).filter((which) => unsaved.has(pair[which])) : [];
+  }
+
+  /** Whether these may be lost. */
+  private askFor(lost: readonly ('before' | 'after')[]): void {
+    const names = lost.map((which) => `“${this.pair!.names[which]}”`).join(' and ');
+    notify('training', {
+      title: 'Fine-tuned and not saved',
+      text: `Another fine-tuning takes the place of ${names}: download first what you want to keep.`,
+      action: {
+        label: 'Fine-tune anyway',
+        run: () => {
+          if (this.form.reportValidity()) void this.tune(true);
+        },
+      },
+    });
+  }
+
   /** What was trained can be saved from now on, whatever comes of using it. A gate that was opened meanwhile stays. */
   private async offer(before: Gate, name: string, { gate, steps }: FineTuned): Promise<void> {
     this.pair = { before, after: gate, names: { before: name, after: `${name}, fine-tuned` } };
+    unsaved.add(gate);
     const n = gate.calibration.scores.length;
     find('tuned-text', HTMLParagraphElement).textContent =
       `${this.pair.names.after}: its τ was calibrated anew on ${plural(n, 'image')} that it was not trained on.` +
@@ -166,8 +192,8 @@ export class FineTuning {
 
   private begin(steps: number): void {
     this.run = { steps };
+    dismiss('training');
     find('run', HTMLDivElement).hidden = false;
-    find('tuned', HTMLDivElement).hidden = true;
     this.start.hidden = true;
     this.stop.hidden = false;
     this.stop.disabled = false;
@@ -184,8 +210,6 @@ export class FineTuning {
     const focused = document.activeElement === this.stop || document.activeElement === document.body;
     this.start.hidden = false;
     this.start.textContent = 'Fine-tune again';
-    // Of the run before, where this one came to nothing.
-    find('tuned', HTMLDivElement).hidden = !this.pair;
     this.stop.hidden = true;
     this.progress.value = 1;
     if (focused) this.start.focus({ preventScroll: true });

@@ -51,13 +51,13 @@ export class GateFile {
   }
 }
 
-const saved = new WeakSet<Gate>();
-export const wasSaved = (gate: Gate): boolean => saved.has(gate);
+/** Gates that were made here and are in no file yet. */
+export const unsaved = new WeakSet<Gate>();
 
 /** Save a gate, for this rate where its calibration allows it. */
 export async function saveGate(gate: Gate, name: string, accept: number): Promise<void> {
   download(await encodeGate({ ...gate, accept: rateFor(gate, accept) }), `${fileName(name)}.energate`);
-  saved.add(gate);
+  unsaved.delete(gate);
 }
 
 const fileName = (name: string) =>
