@@ -108,15 +108,16 @@ function resultsOf(engines: readonly EngineProcess[], rows: readonly Row[]): Res
 }
 
 async function run(): Promise<void> {
-  if (!existsSync(new URL('node_modules/vega', import.meta.url)))
-    usage('the peers are not installed: npm ci --prefix bench --ignore-scripts');
   const size = scale();
   const all = allCases(size);
   const wanted = matching(all);
   const cases = all.filter((item) => wanted.includes(item) || isCeiling(item, size));
   for (const path of [options.json, figure])
     await checkWritable(path).catch((error: Error) => usage(`--json ${options.json}: ${error.message}`));
-  const chosen = chosenEngines().map((name) => new EngineProcess(name, options));
+  const names = chosenEngines();
+  if (!existsSync(new URL('node_modules/vega', import.meta.url)))
+    usage('the peers are not installed: npm ci --prefix bench --ignore-scripts');
+  const chosen = names.map((name) => new EngineProcess(name, options));
   try {
     const engines = await opened(chosen, console.log).catch((error: Error) => fail(error.message));
     const apart = engines.filter((engine) => engine.apart).map(({ name }) => name);
