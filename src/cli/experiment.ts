@@ -194,7 +194,7 @@ function gridOf(name: string, { mIn, mOut }: Arguments, embedded: boolean): Cont
 }
 
 /** Whether networks have to be fine-tuned for it that are not given. */
-const fineTunes = (name: string, given: ReadonlySet<Role>): boolean =>
+const fineTunes = (name: string, given: { has(role: Role): boolean }): boolean =>
   name === 'margins' || EXPERIMENTS[name]!.networks.some((role) => !given.has(role));
 
 /** The networks that are given. */
@@ -216,7 +216,7 @@ async function contextOf(
   const data = validation?.data ?? tuningData(inputs);
   const tuner = data && (await tunerOf(base, data, args, { folder: memory.folder, quiet }));
   const pair = { mIn: grid.mIn[0]!, mOut: grid.mOut[0]! };
-  if (data && tuner && fineTunes(name, givenRoles(args))) {
+  if (data && tuner && fineTunes(name, inputs.networks)) {
     checkTraining(base, data, { ...tuner.options, regulariser: { kind: 'energy', ...pair, lambda: 0 } });
   }
   return {
@@ -250,7 +250,7 @@ async function provenance(
   const { depth, width, classes } = inputs.networks.get('base')!.config;
   const wrn = `WRN-${depth}-${width}, ${classes} classes, ${parameterCount(inputs.networks.get('base')!.config)} parameters`;
   const { steps, batch, outlierBatch, learningRate, dropout } = tuner?.options ?? {};
-  const wasTuned = tuner && fineTunes(name, new Set(inputs.networks.keys()));
+  const wasTuned = tuner && fineTunes(name, inputs.networks);
   const tuning = `${steps} steps of ${batch} labelled and ${outlierBatch} outlier images, learning rate ${learningRate}, dropout ${dropout}${name === 'margins' ? '' : `, margins ${margins.mIn} and ${margins.mOut}`}`;
   const facts: [string, string][] = [
     ['Command', commandLine(name, command)],

@@ -109,10 +109,13 @@ async function sweep(given: Arguments, command: Command, signal: AbortSignal): P
   const json = `${JSON.stringify({ best: { mIn, mOut }, choice: CHOICE, convention: 'paper', options: tuner.options, results }, null, 2)}\n`;
   const rows = results.map(({ families, ...row }) => ({ ...row, ...families }));
   const text = (content: string) => new TextEncoder().encode(content);
-  await writeFileAtomic(path('sweep.md'), text(`${markdown(table)}\n`));
-  await writeFileAtomic(path('sweep.csv'), text(csv(rows)));
-  await writeFileAtomic(path('sweep.json'), text(json));
-  await writeFileAtomic(path('best.safetensors'), networks[chosen]!);
+  const files: Record<(typeof FILES)[number], Uint8Array> = {
+    'sweep.md': text(`${markdown(table)}\n`),
+    'sweep.csv': text(csv(rows)),
+    'sweep.json': text(json),
+    'best.safetensors': networks[chosen]!,
+  };
+  for (const name of FILES) await writeFileAtomic(path(name), files[name]);
   if (args.json) process.stdout.write(json);
   else console.log(`${markdown(table)}\n\n${path('best.safetensors')}: m_in ${mIn}, m_out ${mOut}: ${CHOICE}`);
 }
